@@ -1,0 +1,107 @@
+/**
+ * The contract of a kind: everything Trivet knows about one Kubernetes resource, as one literal.
+ * Discovery, OpenAPI, tables, storage, the command line and the dashboard read these; no other room
+ * has a list of kinds. The registry is `#kinds/all.ts`.
+ *
+ * The strategy functions follow upstream's order (k8s.io/apiserver, pkg/registry/rest):
+ * create: applyDefaults, prepareCreate, validate, warnings, canonicalize;
+ * update: applyDefaults, prepareUpdate, validateUpdate, warnings, canonicalize.
+ * They may change the object that they are given (it is the server's own copy) and never `old`.
+ */
+import type { FieldError } from "./field-error.ts";
+import type { KubeObject } from "./object.ts";
+
+/** Verbs of discovery, in its order. */
+export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
+
+/** What a strategy may know of the world. All of it is data. */
+export interface StrategyContext {
+  /** RFC 3339, seconds exact, UTC. */
+  now: string;
+  user: { name: string; groups: readonly string[] };
+  /** The namespace of the request; undefined for cluster-scoped kinds. */
+  namespace: string | undefined;
+}
+
+export interface Column<T extends KubeObject = KubeObject> {
+  name: string;
+  type: "string" | "integer" | "number" | "boolean" | "date";
+  format?: string;
+  description: string;
+  /** 0: always shown; 1: only by `-o wide`. */
+  priority: number;
+  /** The cell's JSON value. A date is shown as an age ("5m"), which is computed from nowMs. */
+  cell(object: T, nowMs: number): unknown;
+}
+
+/** A subresource that is served from the same stored object (status, scale, approval, resize, …). */
+export interface Subresource<T extends KubeObject = KubeObject> {
+  /** The kind that this subresource speaks, where it isn't the resource's own (for example autoscaling/v1 Scale). */
+  speaks?: { group: string; version: string; kind: string };
+  verbs: readonly Verb[];
+  /**
+   * Merges a written object into the stored one: keeps from `old` whatever this subresource must not
+   * change. Absent: not an object update (log, exec, binding, eviction, token: the API serves these itself).
+   */
+  prepareUpdate?(object: T, old: T, context: StrategyContext): void;
+  validateUpdate?(object: T, old: T): FieldError[];
+}
+
+export interface ScaleDescription {
+  specReplicasPath: string;
+  statusReplicasPath: string;
+  /** Path of the selector: a LabelSelector object, a plain map, or a string. */
+  labelSelectorPath: string;
+}
+
+export interface KindDefinition<T extends KubeObject = KubeObject> {
+  group: string;
+  version: string;
+  kind: string;
+  plural: string;
+  singular: string;
+  shortNames?: readonly string[];
+  categories?: readonly string[];
+  namespaced: boolean;
+  /** Name of the definition in the schema data, for example "io.k8s.api.apps.v1.Deployment". */
+  schemaName: string;
+  verbs: readonly Verb[];
+  /** For kinds that are answered, not stored (SelfSubjectAccessReview, TokenReview, …). Default true. */
+  stored?: boolean;
+  /** Kinds whose PUT to a missing name creates (leases, endpoints, …: upstream's AllowCreateOnUpdate). */
+  createOnUpdate?: boolean;
+  /** PUT without resourceVersion is allowed. Default true. */
+  unconditionalUpdate?: boolean;
+  /** The name is checked with this: returns error details, empty when valid. Default: DNS subdomain. */
+  validateName?(name: string, isPrefix: boolean): string[];
+  /** Default finalizers, grace periods and the like on deletion. */
+  deletion?: {
+    /** Propagation when the client does not say. Default "background". */
+    defaultPropagation?: "orphan" | "background";
+    /** Grace period for an object whose deletion is graceful (pods); undefined: delete at once. */
+    gracePeriodSeconds?(object: T): number | undefined;
+  };
+  applyDefaults?(object: T): void;
+  prepareCreate?(object: T, context: StrategyContext): void;
+  prepareUpdate?(object: T, old: T, context: StrategyContext): void;
+  validate?(object: T): FieldError[];
+  validateUpdate?(object: T, old: T): FieldError[];
+  warnings?(object: T, old: T | undefined): string[];
+  canonicalize?(object: T): void;
+  subresources?: Readonly<Record<string, Subresource<T>>>;
+  scale?: ScaleDescription;
+  /** Fields that `fieldSelector` knows, besides metadata.name and metadata.namespace. */
+  fieldSelectors?: Readonly<Record<string, (object: T) => string>>;
+  columns: readonly Column<T>[];
+  /** Field paths, dotted, that a writer of the main resource never owns (for managedFields). Usually ["status"]. */
+  resetFields?: readonly string[];
+}
+
+/** Any kind, its object type forgotten: what the registry holds. */
+// oxlint-disable-next-line typescript/no-explicit-any -- methods of a kind take its own object type
+export type AnyKind = KindDefinition<any>;
+
+/** Checks nothing at run time; gives the literal its type. */
+export function defineKind<T extends KubeObject>(definition: KindDefinition<T>): AnyKind {
+  return definition;
+}
