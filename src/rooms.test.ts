@@ -5,7 +5,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync, mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -69,6 +69,7 @@ test("the linter finds a deliberate violation of each house rule", () => {
     try {
       for (const file of [".oxlintrc.json", "tsconfig.json", "package.json"])
         writeFileSync(join(directory, file), readFileSync(join(root, file)));
+      symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
       const path = join(directory, violation.file);
       mkdirSync(join(path, ".."), { recursive: true });
       writeFileSync(path, violation.text);
