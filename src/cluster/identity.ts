@@ -1,0 +1,89 @@
+/**
+ * `node.json`: who this node is and what it was told when it was made. Identity is the name and the
+ * keys beside it; addresses are metadata that may change.
+ */
+import { join } from "node:path";
+import { FatalError } from "#base/errors.ts";
+import { readIfThere, writePrivateFile } from "./files.ts";
+import type { NodeRole } from "./token.ts";
+
+/** Settings that all nodes of a cluster share; a joining node receives them. */
+export interface ClusterSettings {
+  clusterCidr: string;
+  serviceCidr: string;
+  clusterDomain: string;
+  nodePortRange: string;
+}
+
+export interface NodePorts {
+  api: number;
+  peer: number;
+  agent: number;
+}
+
+export interface NodeIdentity {
+  /** Version of this file's format. */
+  format: 1;
+  name: string;
+  role: NodeRole;
+  /** The IP address that other nodes reach this node at. */
+  address: string;
+  failureDomain: string;
+  ports: NodePorts;
+  settings: ClusterSettings;
+  /** For workers: host:port of the API servers known at the last start. */
+  endpoints: string[];
+  /** "creating" until the first start of the node has succeeded: such a directory may be made anew. */
+  state: "creating" | "ready";
+  /** What the replica needs to find its cluster at its first start after a join; undefined once used or for the first node. */
+  join?: { memberId: string; peers: { id: string; address: string }[] };
+}
+
+export const defaultSettings: ClusterSettings = {
+  clusterCidr: "10.42.0.0/16",
+  serviceCidr: "10.43.0.0/16",
+  clusterDomain: "cluster.local",
+  nodePortRange: "30000-32767",
+};
+
+export const defaultPorts: NodePorts = { api: 16443, peer: 19001, agent: 10250 };
+
+export function identityPath(dataDir: string): string {
+  return join(dataDir, "node.json");
+}
+
+/** The node's identity, or undefined where the directory holds no node. Throws FatalError for a broken file. */
+export function readIdentity(dataDir: string): NodeIdentity | undefined {
+  const path = identityPath(dataDir);
+  const text = readIfThere(path);
+  if (text === undefined) return undefined;
+  let value: Partial<NodeIdentity>;
+  try {
+    value = JSON.parse(text) as Partial<NodeIdentity>;
+  } catch (cause) {
+    throw broken(path, "it is not JSON", cause);
+  }
+  if (value.format !== 1) throw broken(path, `its format is ${JSON.stringify(value.format)}, expected 1`);
+  for (const field of ["name", "role", "address", "ports", "settings", "state"] as const)
+    if (value[field] === undefined) throw broken(path, `"${field}" is missing`);
+  return value as NodeIdentity;
+}
+
+export function writeIdentity(dataDir: string, identity: NodeIdentity): void {
+  writePrivateFile(identityPath(dataDir), JSON.stringify(identity, undefined, 2) + "\n");
+}
+
+/** The n-th address of an IPv4 block: serviceAddress("10.43.0.0/16", 10) is "10.43.0.10". */
+export function addressInBlock(cidr: string, index: number): string {
+  const [base = ""] = cidr.split("/");
+  const number = base.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0) + index;
+  return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join(".");
+}
+
+function broken(path: string, why: string, cause?: unknown): FatalError {
+  return new FatalError(
+    "badDataDir",
+    `${path} can't be used: ${why}; restore it, or run "trivet reset" to remove this node's data`,
+    { cause },
+  );
+}

@@ -1,0 +1,162 @@
+/**
+ * The key material of a node, as files below `DATA/pki`. A control-plane node holds the authorities
+ * and issues its own leaf certificates, again when they near their end or its addresses change. A
+ * worker holds only the authority's certificate and what it was issued.
+ */
+import { generateKeyPairSync } from "node:crypto";
+import { join } from "node:path";
+import { FatalError } from "#base/errors.ts";
+import type { KeyAndCertificate } from "./certificates.ts";
+import { covers, createAuthority, daysLeft, issue } from "./certificates.ts";
+import { readIfThere, writePrivateFile } from "./files.ts";
+import type { NodeIdentity } from "./identity.ts";
+import { addressInBlock } from "./identity.ts";
+
+const authorityDays = 3650;
+export const leafDays = 365;
+/** A leaf is issued anew when fewer days than this are left. */
+const renewDays = 90;
+
+/** The secrets that make a node a control-plane node of its cluster. */
+export interface Authorities {
+  /** Signs API servers, agents and API clients. */
+  cluster: KeyAndCertificate;
+  /** Signs replicas. Apart from `cluster`, so that no API client can speak as a replica. */
+  peer: KeyAndCertificate;
+  /** RSA private key (PEM) that signs service-account tokens. */
+  serviceAccountKey: string;
+}
+
+export interface NodePki {
+  authorities: Authorities;
+  apiServer: KeyAndCertificate;
+  /** How API servers present themselves to agents. */
+  apiClient: KeyAndCertificate;
+  /** The agent: serves port 10250 and is "system:node:NAME" towards the API. */
+  agent: KeyAndCertificate;
+  peer: KeyAndCertificate;
+  admin: KeyAndCertificate;
+}
+
+/** The common name with which API servers call agents. */
+export const apiClientName = "trivet:api-server";
+
+export async function createAuthorities(): Promise<Authorities> {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  return {
+    cluster: await createAuthority("trivet-ca", authorityDays),
+    peer: await createAuthority("trivet-peer-ca", authorityDays),
+    serviceAccountKey: privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
+  };
+}
+
+export function writeAuthorities(dataDir: string, authorities: Authorities): void {
+  write(dataDir, "ca", authorities.cluster);
+  write(dataDir, "peer-ca", authorities.peer);
+  writePrivateFile(pkiPath(dataDir, "service-account.key"), authorities.serviceAccountKey);
+}
+
+/** Throws FatalError when a file is missing. */
+export function readAuthorities(dataDir: string): Authorities {
+  return {
+    cluster: read(dataDir, "ca"),
+    peer: read(dataDir, "peer-ca"),
+    serviceAccountKey: must(pkiPath(dataDir, "service-account.key")),
+  };
+}
+
+/** Host names and addresses of an API server's certificate. */
+export function apiServerHosts(identity: NodeIdentity): string[] {
+  const domain = identity.settings.clusterDomain;
+  return [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    `kubernetes.default.svc.${domain}`,
+    "localhost",
+    identity.name,
+    "127.0.0.1",
+    addressInBlock(identity.settings.serviceCidr, 1),
+    identity.address,
+  ];
+}
+
+/** Reads the node's key material and issues what is missing, near its end, or names another address. */
+export async function ensureNodePki(
+  dataDir: string,
+  identity: NodeIdentity,
+  nowMs: number,
+): Promise<NodePki> {
+  const authorities = readAuthorities(dataDir);
+  async function leaf(
+    file: string,
+    authority: KeyAndCertificate,
+    commonName: string,
+    organizations: string[],
+    hosts: string[],
+    usages: ("server" | "client")[],
+  ): Promise<KeyAndCertificate> {
+    const certificate = readIfThere(pkiPath(dataDir, `${file}.crt`));
+    const key = readIfThere(pkiPath(dataDir, `${file}.key`));
+    if (
+      certificate !== undefined &&
+      key !== undefined &&
+      covers(certificate, authority.certificate, hosts) &&
+      daysLeft(certificate, nowMs) > renewDays
+    )
+      return { key, certificate };
+    const issued = await issue(authority, { commonName, organizations, hosts, usages, validDays: leafDays });
+    write(dataDir, file, issued);
+    return issued;
+  }
+  const { cluster, peer } = authorities;
+  const nodeHosts = [identity.name, identity.address];
+  return {
+    authorities,
+    apiServer: await leaf("api-server", cluster, "kube-apiserver", [], apiServerHosts(identity), ["server"]),
+    apiClient: await leaf("api-client", cluster, apiClientName, ["system:masters"], [], ["client"]),
+    agent: await leaf("agent", cluster, `system:node:${identity.name}`, ["system:nodes"], nodeHosts, [
+      "server",
+      "client",
+    ]),
+    peer: await leaf("peer", peer, identity.name, [], [...nodeHosts, "trivet-replica"], ["server", "client"]),
+    admin: await leaf("admin", cluster, "kubernetes-admin", ["system:masters"], [], ["client"]),
+  };
+}
+
+/** What a worker holds: its certificate and the authority that it trusts. */
+export interface WorkerPki {
+  authorityCertificate: string;
+  agent: KeyAndCertificate;
+}
+
+export function writeWorkerPki(dataDir: string, pki: WorkerPki): void {
+  writePrivateFile(pkiPath(dataDir, "ca.crt"), pki.authorityCertificate);
+  write(dataDir, "agent", pki.agent);
+}
+
+export function readWorkerPki(dataDir: string): WorkerPki {
+  return { authorityCertificate: must(pkiPath(dataDir, "ca.crt")), agent: read(dataDir, "agent") };
+}
+
+function pkiPath(dataDir: string, file: string): string {
+  return join(dataDir, "pki", file);
+}
+
+function write(dataDir: string, name: string, pair: KeyAndCertificate): void {
+  writePrivateFile(pkiPath(dataDir, `${name}.key`), pair.key);
+  writePrivateFile(pkiPath(dataDir, `${name}.crt`), pair.certificate);
+}
+
+function read(dataDir: string, name: string): KeyAndCertificate {
+  return { key: must(pkiPath(dataDir, `${name}.key`)), certificate: must(pkiPath(dataDir, `${name}.crt`)) };
+}
+
+function must(path: string): string {
+  const text = readIfThere(path);
+  if (text !== undefined) return text;
+  throw new FatalError(
+    "badDataDir",
+    `${path} is missing; restore it from a backup, or run "trivet reset" to remove this node's data and join again`,
+  );
+}
