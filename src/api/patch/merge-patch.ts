@@ -1,0 +1,31 @@
+/** JSON merge patch (RFC 7386): objects merge member by member, null removes, all else replaces. */
+import { StatusError } from "#base/errors.ts";
+import { cloneJson, isObject, own } from "./json.ts";
+import type { JsonObject } from "./json.ts";
+
+/** Neither argument is changed and the result shares nothing with them. The patch must be an object. */
+export function applyMergePatch(doc: unknown, patch: unknown): JsonObject {
+  if (patch === null) throw new StatusError("BadRequest", "Invalid JSON Patch");
+  if (!isObject(patch)) {
+    const type = Array.isArray(patch) ? "array" : typeof patch === "boolean" ? "bool" : typeof patch;
+    throw new StatusError(
+      "BadRequest",
+      `error decoding patch: json: cannot unmarshal ${type} into Go value of type map[string]interface {}`,
+    );
+  }
+  return merge(doc, patch);
+}
+
+function merge(doc: unknown, patch: JsonObject): JsonObject {
+  const result: JsonObject = {};
+  if (isObject(doc)) {
+    for (const key of Object.keys(doc)) if (!Object.hasOwn(patch, key)) result[key] = cloneJson(doc[key]);
+  }
+  const base = isObject(doc) ? doc : undefined;
+  for (const key of Object.keys(patch)) {
+    const value = patch[key];
+    if (value === null) continue;
+    result[key] = isObject(value) ? merge(own(base, key), value) : cloneJson(value);
+  }
+  return result;
+}
