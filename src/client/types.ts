@@ -19,6 +19,8 @@ export interface ListOptions {
   limit?: number;
   continue?: string;
   resourceVersion?: string;
+  /** Watches only: the server ends the watch after this time. */
+  timeoutSeconds?: number;
 }
 
 export interface WriteOptions {
@@ -61,12 +63,13 @@ export interface Client {
     patch: unknown,
     options?: WriteOptions & { force?: boolean },
   ): Promise<T>;
+  /** Resolves with the object as it is left when it is still there (grace period, finalizers). */
   delete(
     resource: ResourceName,
     namespace: string | undefined,
     name: string,
     options?: DeleteOptions,
-  ): Promise<void>;
+  ): Promise<KubeObject | void>;
   /** POST of a body to a subresource that speaks another kind (binding, eviction, token). */
   post<T extends KubeObject>(
     resource: ResourceName,
@@ -81,6 +84,16 @@ export interface Client {
     resource: ResourceName,
     options: ListOptions & { signal: AbortSignal },
   ): AsyncIterable<WatchEvent<T>>;
+}
+
+/** What `createClient` returns: also what only garbage collection, namespaces and tools need. */
+export interface ApiClient extends Client {
+  deleteCollection(
+    resource: ResourceName,
+    options?: Pick<ListOptions, "namespace" | "labelSelector" | "fieldSelector"> & DeleteOptions,
+  ): Promise<void>;
+  /** GET of any path (discovery, version, OpenAPI), decoded from JSON. */
+  getPath(path: string, options?: { query?: string; accept?: string }): Promise<unknown>;
 }
 
 /** A read-only, current copy of a set of objects. Objects in it are frozen in tests. */
