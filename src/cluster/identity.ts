@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { FatalError } from "#base/errors.ts";
 import { readIfThere, writePrivateFile } from "./files.ts";
+import type { JoinGrant } from "#replica/types.ts";
 import type { NodeRole } from "./token.ts";
 
 /** Settings that all nodes of a cluster share; a joining node receives them. */
@@ -35,8 +36,8 @@ export interface NodeIdentity {
   endpoints: string[];
   /** "creating" until the first start of the node has succeeded: such a directory may be made anew. */
   state: "creating" | "ready";
-  /** What the replica needs to find its cluster at its first start after a join; undefined once used or for the first node. */
-  join?: { memberId: string; peers: { id: string; address: string }[] };
+  /** The leave to join that the replica starts with the first time; absent on the first node of a cluster. */
+  grant?: JoinGrant;
 }
 
 export const defaultSettings: ClusterSettings = {

@@ -76,9 +76,7 @@ export async function joinCluster(
     settings: answer.settings,
     endpoints: [...new Set([invitation.endpoint, ...answer.endpoints])],
     state: "creating",
-    ...(answer.controlPlane === undefined
-      ? {}
-      : { join: { memberId: answer.controlPlane.memberId, peers: answer.controlPlane.peers } }),
+    ...(answer.controlPlane === undefined ? {} : { grant: answer.controlPlane.grant }),
   };
   if (answer.controlPlane !== undefined) writeAuthorities(node.dataDir, answer.controlPlane.authorities);
   if (answer.worker !== undefined && pending !== undefined)

@@ -5,6 +5,7 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { Backend } from "#base/backend.ts";
+import type { JoinGrant } from "#replica/types.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "#base/http.ts";
 import type { KeyAndCertificate } from "./certificates.ts";
 import { fingerprint, signRequest } from "./certificates.ts";
@@ -29,7 +30,7 @@ export interface Membership {
     address: string;
     apiAddress: string;
     failureDomain: string;
-  }): Promise<{ memberId: string; peers: { id: string; address: string }[] }>;
+  }): Promise<JoinGrant>;
   /** Idempotent. Rejects with Forbidden for the last member. */
   remove(id: string): Promise<void>;
 }
@@ -74,8 +75,7 @@ export interface JoinAnswer {
   endpoints: string[];
   controlPlane?: {
     authorities: Authorities;
-    memberId: string;
-    peers: { id: string; address: string }[];
+    grant: JoinGrant;
   };
   worker?: { authorityCertificate: string; agentCertificate: string };
 }
@@ -193,13 +193,13 @@ async function admit(options: ManagementOptions, request: JoinRequest): Promise<
       worker: { authorityCertificate: authorities.cluster.certificate, agentCertificate },
     };
   }
-  const member = await options.membership.add({
+  const grant = await options.membership.add({
     name: request.name,
     address: `${request.address}:${request.peerPort}`,
     apiAddress: `${request.address}:${request.apiPort}`,
     failureDomain: request.failureDomain,
   });
-  return { settings, endpoints, controlPlane: { authorities, ...member } };
+  return { settings, endpoints, controlPlane: { authorities, grant } };
 }
 
 async function signAgent(authority: KeyAndCertificate, request: JoinRequest): Promise<string> {
