@@ -1,0 +1,188 @@
+/** The command line's words. What each command does stands in its own file. */
+import { Command, CommanderError, Option } from "commander";
+import { FatalError } from "#base/errors.ts";
+import type { CommandContext } from "./context.ts";
+import { defaultDataDir } from "./context.ts";
+import { demoCommand } from "./demo.ts";
+import { configCommand, kubectlCommand } from "./kubectl.ts";
+import { addNodeCommand, joinCommand, leaveCommand, removeNodeCommand } from "./membership-commands.ts";
+import { resetCommand, restartCommand, startCommand, stopCommand } from "./node-commands.ts";
+import { statusCommand } from "./status.ts";
+import { upCommand } from "./up.ts";
+
+/** Commands of the contract that a later version brings. */
+const toCome: Record<string, string> = {
+  enable: "switch an add-on on",
+  disable: "switch an add-on off",
+  addons: "list the add-ons",
+  backup: "write a backup of the cluster's state to a file",
+  restore: "make a cluster from a backup",
+  recover: "bring a cluster back that has lost its majority",
+  inspect: "collect what a bug report needs",
+  certs: "show and renew certificates",
+  drill: "prove the high availability of the running cluster",
+  sql: "query the cluster's state with SQL",
+  history: "show the history of an object",
+};
+
+export function createProgram(context: CommandContext): Command {
+  const program = new Command("trivet")
+    .description("A lean Kubernetes that becomes highly available by itself")
+    .showHelpAfterError("(add --help for the command's flags)")
+    .exitOverride()
+    .enablePositionalOptions();
+
+  nodeFlags(program.command("up").description("from nothing to a Ready node: packages, keys, start, wait"))
+    .option("--cluster-cidr <block>", "addresses of pods")
+    .option("--service-cidr <block>", "addresses of Services")
+    .action((flags) => upCommand(context, flags));
+  dataDir(program.command("start").description("start the node in the background and wait until it is Ready"))
+    .option("--timeout <seconds>", "how long to wait", "120")
+    .action((flags) => startCommand(context, flags));
+  dataDir(program.command("stop").description("stop the node; its containers go on running")).action(
+    (flags) => stopCommand(context, flags),
+  );
+  dataDir(program.command("restart").description("stop and start the node"))
+    .option("--timeout <seconds>", "how long to wait", "120")
+    .action((flags) => restartCommand(context, flags));
+  dataDir(program.command("reset").description("remove the node with all its containers and data"))
+    .option("--yes", "do it without asking")
+    .action((flags) => resetCommand(context, flags));
+  program
+    .command("version")
+    .description("print the version")
+    .action(() => context.print(`trivet ${context.version}`));
+  dataDir(program.command("serve").description("run the node in the foreground"))
+    .option(
+      "--components <list>",
+      'what to run: "all", or "api" for the API server and its store alone',
+      "all",
+    )
+    .option("--port <port>", "with --components api: port of the API server, 0 for any")
+    .option("--service-cidr <block>", "with --components api: addresses of Services")
+    .action((flags) =>
+      context.hooks.serve({
+        dataDir: flags.dataDir,
+        components: String(flags.components).split(","),
+        ...(flags.port === undefined ? {} : { port: Number(flags.port) }),
+        ...(flags.serviceCidr === undefined ? {} : { serviceCidr: flags.serviceCidr }),
+      }),
+    );
+  dataDir(program.command("demo").description("deploy a small web application that needs no image registry"))
+    .option("--remove", "remove it again")
+    .option("--kubeconfig <file>", "use this cluster instead of this machine's node")
+    .option("--timeout <seconds>", "how long to wait", "120")
+    .action((flags) => demoCommand(context, flags));
+  dataDir(program.command("status").description("show the node, the cluster and its high availability"))
+    .option("--wait-ready", "wait until the node is Ready")
+    .option("--timeout <seconds>", "how long to wait", "120")
+    .addOption(formats(["pretty", "json", "yaml", "short"]))
+    .action((flags) => statusCommand(context, flags));
+  dataDir(program.command("add-node").description("print an invitation for another machine"))
+    .option("--ttl <time>", "how long it is valid", "10m")
+    .option("--worker", "for a node without control plane")
+    .option("--witness", "for a node that only votes (not implemented)")
+    .addOption(formats(["pretty", "json", "short"]))
+    .action((flags) => addNodeCommand(context, flags));
+  nodeFlags(
+    program.command("join <invitation>").description("make this machine a node of an existing cluster"),
+  )
+    .option("--worker", "join without control plane")
+    .option("--witness", "join as a node that only votes (not implemented)")
+    .action((invitation, flags) => joinCommand(context, invitation, flags));
+  dataDir(
+    program.command("leave").description("take this node out of its cluster and remove its data"),
+  ).action((flags) => leaveCommand(context, flags));
+  dataDir(program.command("remove-node <name>").description("remove another node from the cluster"))
+    .option("--force", "also when it is online")
+    .action((name, flags) => removeNodeCommand(context, name, flags));
+  program
+    .command("kubectl")
+    .description("run kubectl against this node")
+    .allowUnknownOption()
+    .passThroughOptions()
+    .helpOption(false)
+    .argument("[args...]")
+    .action((args: string[]) => kubectlCommand(process.env["TRIVET_DATA_DIR"] ?? defaultDataDir, args));
+  dataDir(program.command("config").description("print the administrator's kubeconfig")).action((flags) =>
+    configCommand(context, flags),
+  );
+  addImageCommands(program, context);
+  for (const [name, description] of Object.entries(toCome))
+    program
+      .command(name)
+      .description(`${description} (not implemented yet)`)
+      .allowUnknownOption()
+      .argument("[args...]")
+      .action(() => {
+        throw new Error(`"trivet ${name}" is not implemented yet: see docs/coverage.md`);
+      });
+  return program;
+}
+
+/** Runs the program; failures become one line on standard error and an exit code that isn't 0. */
+export async function runProgram(program: Command, args: string[]): Promise<void> {
+  try {
+    if (args.length === 0) program.outputHelp();
+    else await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode;
+      return;
+    }
+    process.stderr.write(`trivet: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (process.env["TRIVET_DEBUG"] !== undefined) process.stderr.write(`${(error as Error).stack}\n`);
+    process.exitCode = error instanceof FatalError ? error.exitCode : 1;
+  }
+}
+
+function addImageCommands(program: Command, context: CommandContext): void {
+  const images = program.command("images").description("container images of this node");
+  dataDir(images.command("import <file>").description("take the images of a docker or OCI archive")).action(
+    async (file, flags) => {
+      const names = await context.hooks.images.importArchive(flags.dataDir, file);
+      for (const name of names) context.print(`imported ${name}`);
+    },
+  );
+  dataDir(images.command("export <file> <names...>").description("write images to an OCI archive")).action(
+    async (file, names, flags) => {
+      await context.hooks.images.exportArchive(flags.dataDir, file, names);
+      context.print(`exported ${names.join(", ")} to ${file}`);
+    },
+  );
+  dataDir(images.command("list").description("list images")).action(async (flags) => {
+    for (const image of await context.hooks.images.list(flags.dataDir))
+      context.print(`${image.name}\t${(image.sizeBytes / 1048576).toFixed(1)} MiB`);
+  });
+  dataDir(images.command("remove <names...>").description("remove images")).action(async (names, flags) => {
+    await context.hooks.images.remove(flags.dataDir, names);
+    for (const name of names) context.print(`removed ${name}`);
+  });
+}
+
+function dataDir(command: Command): Command {
+  return command.option(
+    "--data-dir <directory>",
+    "where the node keeps its data",
+    process.env["TRIVET_DATA_DIR"] ?? defaultDataDir,
+  );
+}
+
+function nodeFlags(command: Command): Command {
+  return dataDir(command)
+    .option("--name <name>", "the node's name (default: the host name)")
+    .option(
+      "--address <ip>",
+      "the address that other nodes reach this one at (default: of the default route)",
+    )
+    .option("--failure-domain <name>", "nodes of one domain fail together (rack, site)")
+    .option("--api-port <port>", "port of the API server (default 16443)")
+    .option("--peer-port <port>", "port of the datastore (default 19001)")
+    .option("--agent-port <port>", "port of the node agent (default 10250)")
+    .option("--timeout <seconds>", "how long to wait until the node is Ready", "120")
+    .option("--no-start", "prepare the node without starting it");
+}
+
+function formats(choices: string[]): Option {
+  return new Option("--format <format>", "how to print").choices(choices).default("pretty");
+}

@@ -1,0 +1,184 @@
+/** `trivet status`: what a node knows of itself and its cluster, in four formats. */
+import { setTimeout as delay } from "node:timers/promises";
+import { stringify } from "yaml";
+import { readIdentity } from "#cluster/identity.ts";
+import type { CommandContext } from "./context.ts";
+import { callManagement, NotRunningError } from "./management-client.ts";
+import { findNode } from "./process-control.ts";
+
+export interface NodeStatus {
+  ready: boolean;
+  node: string;
+  version: string;
+  /** Why it is not ready; empty when it is. */
+  reason: string;
+  highAvailability: {
+    enabled: boolean;
+    leader: string;
+    term: number;
+    revision: number;
+    /** -1: writes have stopped. */
+    failuresToQuorumLoss: number;
+    members: {
+      name: string;
+      id: string;
+      address: string;
+      role: string;
+      online: boolean;
+      lagEntries: number;
+      failureDomain: string;
+    }[];
+    /** The latest decisions on roles, oldest first. */
+    decisions: { time: string; text: string }[];
+  };
+  addons: { enabled: string[]; disabled: string[] };
+}
+
+export type StatusFormat = "pretty" | "json" | "yaml" | "short";
+
+export async function readStatus(dataDir: string): Promise<NodeStatus> {
+  return callManagement<NodeStatus>(dataDir, "GET", "status", undefined, 10_000);
+}
+
+/** Waits until the node is Ready. Throws with the reason it last gave when the time is over. */
+export async function waitReady(
+  dataDir: string,
+  timeoutMs: number,
+  report: (reason: string) => void,
+): Promise<NodeStatus> {
+  const deadlineMs = Date.now() + timeoutMs;
+  let last = "";
+  for (;;) {
+    let reason: string;
+    try {
+      const status = await readStatus(dataDir);
+      if (status.ready) return status;
+      reason = status.reason;
+    } catch (error) {
+      reason =
+        error instanceof NotRunningError ? "the API server does not answer yet" : (error as Error).message;
+    }
+    if (reason !== last) report((last = reason));
+    if (Date.now() > deadlineMs)
+      throw new Error(`the node was not Ready after ${Math.round(timeoutMs / 1000)} s: ${reason}`);
+    await delay(100);
+  }
+}
+
+export async function statusCommand(
+  context: CommandContext,
+  options: { dataDir: string; waitReady?: boolean; timeout: string; format: StatusFormat },
+): Promise<void> {
+  const identity = readIdentity(options.dataDir);
+  if (identity === undefined)
+    throw new Error(`there is no node in ${options.dataDir}: run "trivet up" or "trivet join" first`);
+  if (identity.role === "worker") return workerStatus(context, options, identity.name);
+  let status: NodeStatus;
+  if (options.waitReady === true)
+    status = await waitReady(options.dataDir, Number(options.timeout) * 1000, (reason) =>
+      context.progress.line(`waiting: ${reason}`),
+    );
+  else {
+    try {
+      status = await readStatus(options.dataDir);
+    } catch (error) {
+      if (!(error instanceof NotRunningError)) throw error;
+      status = stoppedStatus(identity.name, context.version, findNode(options.dataDir) !== undefined);
+    }
+  }
+  context.print(format(status, options.format));
+  if (!status.ready) process.exitCode = 1;
+}
+
+function workerStatus(
+  context: CommandContext,
+  options: { dataDir: string; format: StatusFormat },
+  name: string,
+): void {
+  const running = findNode(options.dataDir) !== undefined;
+  const value = { node: name, role: "worker", running, version: context.version };
+  if (options.format === "json") context.print(JSON.stringify(value, undefined, 2));
+  else if (options.format === "yaml") context.print(stringify(value).trimEnd());
+  else
+    context.print(
+      `worker ${name} is ${running ? "running" : "not running"}; ask a control-plane node for the cluster's status`,
+    );
+  if (!running) process.exitCode = 1;
+}
+
+function stoppedStatus(node: string, version: string, running: boolean): NodeStatus {
+  return {
+    ready: false,
+    node,
+    version,
+    reason: running ? "the API server does not answer yet" : "the node is not running",
+    highAvailability: {
+      enabled: false,
+      leader: "",
+      term: 0,
+      revision: 0,
+      failuresToQuorumLoss: -1,
+      members: [],
+      decisions: [],
+    },
+    addons: { enabled: [], disabled: [] },
+  };
+}
+
+export function format(status: NodeStatus, as: StatusFormat): string {
+  if (as === "json") return JSON.stringify(status, undefined, 2);
+  if (as === "yaml") return stringify(status).trimEnd();
+  const ha = status.highAvailability;
+  const headline = status.ready
+    ? `trivet is ready on node ${status.node}`
+    : `trivet is not ready on node ${status.node}: ${status.reason}`;
+  if (as === "short") return headline;
+  const lines = [headline, `version: ${status.version}`];
+  if (ha.members.length > 0) {
+    lines.push(
+      `high availability: ${ha.enabled ? "enabled" : "not enabled"} (${quorumText(ha.failuresToQuorumLoss, ha.members.length)})`,
+      `datastore: leader ${ha.leader === "" ? "unknown" : ha.leader}, term ${ha.term}, revision ${ha.revision}`,
+      "",
+      table(
+        ["NODE", "ROLE", "ONLINE", "LAG", "ADDRESS", "FAILURE DOMAIN"],
+        ha.members.map((each) => [
+          each.name + (each.name === ha.leader ? " (leader)" : ""),
+          each.role,
+          each.online ? "yes" : "no",
+          each.lagEntries < 0 ? "-" : String(each.lagEntries),
+          each.address,
+          each.failureDomain === "" ? "-" : each.failureDomain,
+        ]),
+      ),
+    );
+    if (ha.decisions.length > 0)
+      lines.push(
+        "",
+        "latest changes of roles:",
+        ...ha.decisions.slice(-5).map((each) => `  ${each.time}  ${each.text}`),
+      );
+  }
+  return lines.join("\n");
+}
+
+function quorumText(failures: number, members: number): string {
+  if (failures < 0) return "writes have stopped: no majority of the voters is online";
+  if (failures > 0) return `${failures} more ${failures === 1 ? "node" : "nodes"} may fail`;
+  if (members === 1) return `one node; add two more with "trivet add-node"`;
+  if (members === 2) return `the second node holds a full copy; add a third with "trivet add-node"`;
+  return "no more node may fail";
+}
+
+export function table(header: string[], rows: string[][]): string {
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] ?? "").length)),
+  );
+  return [header, ...rows]
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
