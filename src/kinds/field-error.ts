@@ -43,12 +43,14 @@ export function typeInvalid(field: string, value: unknown, detail: string): Fiel
   };
 }
 
-/** `supported` is printed sorted and quoted, as upstream does. */
+/** A value that upstream prints in Go's own notation (lists, maps, structs): `text` is printed as it is. */
+export interface GoValue {
+  goSyntax: string;
+}
+
+/** `supported` is printed quoted, in the order given (upstream sorts where it holds a set). */
 export function notSupported(field: string, value: unknown, supported: readonly string[]): FieldError {
-  const list = [...supported]
-    .sort()
-    .map((each) => JSON.stringify(each))
-    .join(", ");
+  const list = supported.map((each) => JSON.stringify(each)).join(", ");
   return {
     reason: "FieldValueNotSupported",
     field,
@@ -59,8 +61,12 @@ export function notSupported(field: string, value: unknown, supported: readonly 
   };
 }
 
-export function duplicate(field: string, value: unknown): FieldError {
-  return { reason: "FieldValueDuplicate", field, message: `Duplicate value: ${quoteValue(value)}` };
+export function duplicate(field: string, value: unknown, detail = ""): FieldError {
+  return {
+    reason: "FieldValueDuplicate",
+    field,
+    message: withDetail(`Duplicate value: ${quoteValue(value)}`, detail),
+  };
 }
 
 export function forbidden(field: string, detail: string): FieldError {
@@ -114,5 +120,7 @@ function withDetail(text: string, detail: string): string {
 }
 
 function quoteValue(value: unknown): string {
-  return value === undefined ? "null" : JSON.stringify(value);
+  if (value === undefined || value === null) return '"null"';
+  if (typeof value === "object" && "goSyntax" in value) return String(value.goSyntax);
+  return JSON.stringify(value);
 }

@@ -1,0 +1,39 @@
+/**
+ * Derives src/kinds/schema/definitions.json from a recorded OpenAPI v3 (one file per group and version):
+ * names, types, defaults, enumerations and the x-kubernetes extensions, without descriptions and paths.
+ * A reference that upstream writes as `allOf` with one member becomes a plain `$ref` beside its default.
+ * Usage: node scripts/derive-schemas.ts [folder]   (default ../shared/golden/facts/openapi-v3)
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+type Json = Record<string, unknown>;
+
+const root = join(import.meta.dirname, "..");
+const folder = process.argv[2] ?? join(root, "../shared/golden/facts/openapi-v3");
+const definitions: Record<string, unknown> = {};
+
+for (const file of readdirSync(folder).sort()) {
+  const document = JSON.parse(readFileSync(join(folder, file), "utf8")) as {
+    components?: { schemas?: Record<string, Json> };
+  };
+  for (const [name, schema] of Object.entries(document.components?.schemas ?? {}))
+    definitions[name] = flatten(schema);
+}
+
+const names = Object.keys(definitions).sort();
+const lines = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(definitions[name])}`);
+writeFileSync(join(root, "src/kinds/schema/definitions.json"), `{\n${lines.join(",\n")}\n}\n`);
+console.log(`${names.length} definitions`);
+
+function flatten(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(flatten);
+  if (typeof value !== "object" || value === null) return value;
+  const result: Json = {};
+  for (const [key, each] of Object.entries(value)) {
+    if (key === "description") continue;
+    if (key === "allOf" && Array.isArray(each) && each.length === 1) Object.assign(result, flatten(each[0]));
+    else result[key] = flatten(each);
+  }
+  return result;
+}

@@ -1,0 +1,18 @@
+/** ClusterRoleBinding (rbac.authorization.k8s.io/v1). */
+import { ageColumn, nameColumn } from "./columns.ts";
+import { defineKind } from "./kind.ts";
+import { allVerbs } from "./strategy.ts";
+
+const schemaName = "io.k8s.api.rbac.v1.ClusterRoleBinding";
+
+export const clusterRoleBinding = defineKind({
+  group: "rbac.authorization.k8s.io",
+  version: "v1",
+  kind: "ClusterRoleBinding",
+  plural: "clusterrolebindings",
+  singular: "clusterrolebinding",
+  namespaced: false,
+  schemaName,
+  verbs: allVerbs,
+  columns: [nameColumn, ageColumn],
+});

@@ -1,0 +1,18 @@
+/** ComponentStatus (v1). */
+import { ageColumn, nameColumn } from "./columns.ts";
+import { defineKind } from "./kind.ts";
+
+const schemaName = "io.k8s.api.core.v1.ComponentStatus";
+
+export const componentStatus = defineKind({
+  group: "",
+  version: "v1",
+  kind: "ComponentStatus",
+  plural: "componentstatuses",
+  singular: "componentstatus",
+  shortNames: ["cs"],
+  namespaced: false,
+  schemaName,
+  verbs: ["get", "list"],
+  columns: [nameColumn, ageColumn],
+});

@@ -1,0 +1,24 @@
+/** CronJob (batch/v1). */
+import { ageColumn, nameColumn } from "./columns.ts";
+import { defineKind } from "./kind.ts";
+import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
+
+const schemaName = "io.k8s.api.batch.v1.CronJob";
+
+export const cronJob = defineKind({
+  group: "batch",
+  version: "v1",
+  kind: "CronJob",
+  plural: "cronjobs",
+  singular: "cronjob",
+  shortNames: ["cj"],
+  categories: ["all"],
+  namespaced: true,
+  schemaName,
+  verbs: allVerbs,
+  ...withStatus(schemaName),
+  subresources: {
+    status: statusSubresource(),
+  },
+  columns: [nameColumn, ageColumn],
+});

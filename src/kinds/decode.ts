@@ -1,0 +1,388 @@
+/**
+ * Decoding of JSON values by schema, as Go's decoder fills upstream's types: wrong types are errors in
+ * its wording, unknown fields are collected, nulls and zero values of optional fields vanish, required
+ * scalars and embedded structs get their zero value, quantities and times become canonical.
+ * It works on values; duplicate keys of a JSON text are found by `findDuplicateFields`.
+ */
+import { omitsZero, packageOf, shortName, stringTypeOf, writesNull } from "./go-types.ts";
+import { formatQuantity, tryParseQuantity } from "./quantity.ts";
+import type { Schema } from "./schema.ts";
+import { referencedName, schemaOf } from "./schemas.ts";
+import { normalizeTime } from "./time.ts";
+
+export interface Decoded {
+  object: Record<string, unknown>;
+  /** Paths of unknown fields, for example `spec.containers[0].foo`, in the order of the document. */
+  unknownFields: string[];
+  /** Texts of type errors, in the order of the document. Upstream answers the first one. */
+  errors: string[];
+}
+
+const opaque = new Set([
+  "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
+  "io.k8s.apimachinery.pkg.runtime.RawExtension",
+  "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
+]);
+const jsonSchemaProps = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+/** JSON that is either a schema or something else (`items`, `additionalProperties`, `dependencies`). */
+const schemaUnions = new Set(
+  ["JSONSchemaPropsOrBool", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrStringArray"].map((name) =>
+    jsonSchemaProps.replace("JSONSchemaProps", name),
+  ),
+);
+const timeNames: Readonly<Record<string, "date-time" | "micro-time">> = {
+  "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "date-time",
+  "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "micro-time",
+};
+const quantityName = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const intOrStringName = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+
+/** Decodes a value as the definition `schemaName`. Never throws; the input is not changed. */
+export function decode(schemaName: string, value: unknown): Decoded {
+  const decoder = new Decoder();
+  const object = decoder.definition(value, schemaName, { struct: "", goPath: "", path: "" });
+  return {
+    object: (object ?? {}) as Record<string, unknown>,
+    unknownFields: decoder.unknownFields,
+    errors: decoder.errors,
+  };
+}
+
+/** The object as upstream would write it after changes: zero values left out or filled in. Idempotent. */
+export function normalizeObject<T extends object>(schemaName: string, object: T): T {
+  return decode(schemaName, object).object as T;
+}
+
+/** What an absent struct of this definition is written as, for example the `status` of a new object. */
+export function zeroOf(schemaName: string): Record<string, unknown> {
+  return decode(schemaName, {}).object;
+}
+
+interface Place {
+  /** Go name of the struct that is being filled. */
+  struct: string;
+  /** Path without indexes, as Go's errors name it. */
+  goPath: string;
+  /** Path with indexes, as strict errors name it. */
+  path: string;
+}
+
+class Decoder {
+  readonly unknownFields: string[] = [];
+  readonly errors: string[] = [];
+
+  /** Decodes as a named definition. Returns undefined where the value is wrong (and notes the error). */
+  definition(value: unknown, name: string, place: Place): unknown {
+    const time = timeNames[name];
+    if (time !== undefined) return this.#time(value, time);
+    if (name === quantityName) return this.#quantity(value);
+    if (name === intOrStringName) return this.#intOrString(value);
+    if (opaque.has(name)) return value;
+    if (schemaUnions.has(name)) return this.#schemaUnion(value, name, place);
+    const schema = schemaOf(name);
+    if (schema.type === "object" && schema.properties !== undefined)
+      return this.#struct(value, name, schema, place);
+    // A definition without properties: an empty struct, or anything.
+    if (schema.type === "object" && (typeof value !== "object" || Array.isArray(value)))
+      return this.#mismatch(value, place, `${packageOf(name)}.${shortName(name)}`);
+    return value;
+  }
+
+  #struct(value: unknown, name: string, schema: Schema, place: Place): unknown {
+    const properties = schema.properties ?? {};
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      return this.#mismatch(value, place, `${packageOf(name)}.${shortName(name)}`);
+    const source = value as Record<string, unknown>;
+    const struct = shortName(name);
+    const result: Record<string, unknown> = {};
+    const top = place.path === "";
+    if (top && source["kind"] !== undefined) {
+      // Upstream writes the type first.
+      result["kind"] = source["kind"];
+      result["apiVersion"] = source["apiVersion"];
+    }
+    for (const [key, each] of Object.entries(source)) {
+      const property = Object.hasOwn(properties, key) ? properties[key] : undefined;
+      const inner: Place = { struct, goPath: join(place.goPath, key), path: join(place.path, key) };
+      if (property === undefined) {
+        this.unknownFields.push(inner.path);
+        continue;
+      }
+      if (each === null || each === undefined) continue;
+      const decoded = this.#value(each, property, inner, name, key);
+      if (decoded === undefined || this.#isOmitted(decoded, property, schema, name, key)) {
+        delete result[key];
+        continue;
+      }
+      result[key] = decoded;
+    }
+    for (const [key, property] of Object.entries(properties)) {
+      if (result[key] !== undefined) continue;
+      const zero = zeroValue(property, schema, name, key);
+      if (zero === undefined) delete result[key];
+      else result[key] = zero;
+    }
+    return result;
+  }
+
+  #value(value: unknown, schema: Schema, place: Place, definition: string, property: string): unknown {
+    const reference = referencedName(schema);
+    if (reference !== undefined) return this.definition(value, reference, place);
+    switch (schema.type) {
+      case "string":
+        if (schema.format === "byte") return this.#bytes(value, place);
+        if (typeof value === "string") return value;
+        return this.#mismatch(value, place, stringTypeOf(definition, property));
+      case "boolean":
+        return typeof value === "boolean" ? value : this.#mismatch(value, place, "bool");
+      case "integer":
+        return this.#integer(value, schema, place);
+      case "number":
+        return typeof value === "number" ? value : this.#mismatch(value, place, "float64");
+      case "array":
+        return this.#array(value, schema, place, definition, property);
+      case "object":
+        return this.#map(value, schema, place, definition, property);
+      default:
+        return value;
+    }
+  }
+
+  #array(value: unknown, schema: Schema, place: Place, definition: string, property: string): unknown {
+    if (!Array.isArray(value)) return this.#mismatch(value, place, goTypeOf(schema, definition, property));
+    const items = schema.items ?? {};
+    return value.map((each, index) => {
+      const inner = { ...place, path: `${place.path}[${index}]` };
+      if (each === null) return zeroItem(items);
+      return this.#value(each, items, inner, definition, property) ?? zeroItem(items);
+    });
+  }
+
+  #map(value: unknown, schema: Schema, place: Place, definition: string, property: string): unknown {
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      return this.#mismatch(value, place, goTypeOf(schema, definition, property));
+    const items = typeof schema.additionalProperties === "object" ? schema.additionalProperties : {};
+    const result: Record<string, unknown> = {};
+    for (const [key, each] of Object.entries(value)) {
+      const inner = { ...place, path: `${place.path}.${key}` };
+      result[key] =
+        each === null
+          ? zeroItem(items)
+          : (this.#value(each, items, inner, definition, property) ?? zeroItem(items));
+    }
+    return result;
+  }
+
+  #integer(value: unknown, schema: Schema, place: Place): unknown {
+    const type = schema.format === "int64" ? "int64" : "int32";
+    if (typeof value !== "number") return this.#mismatch(value, place, type);
+    const limit = type === "int64" ? 2 ** 63 : 2 ** 31;
+    if (Number.isInteger(value) && value >= -limit && value < limit) return value;
+    this.errors.push(
+      `json: cannot unmarshal number ${numberText(value)} into Go struct field ${place.struct}.${place.goPath} of type ${type}`,
+    );
+    return undefined;
+  }
+
+  #bytes(value: unknown, place: Place): unknown {
+    if (typeof value !== "string") return this.#mismatch(value, place, "[]uint8");
+    const wrong = wrongBase64At(value);
+    if (wrong === undefined) return value;
+    this.errors.push(`illegal base64 data at input byte ${wrong}`);
+    return undefined;
+  }
+
+  #time(value: unknown, format: "date-time" | "micro-time"): unknown {
+    if (value === null) return undefined;
+    if (typeof value !== "string") {
+      this.errors.push(`json: cannot unmarshal ${kindOf(value)} into Go value of type string`);
+      return undefined;
+    }
+    const time = normalizeTime(value, format);
+    if ("value" in time) return time.value;
+    this.errors.push(time.error);
+    return undefined;
+  }
+
+  #quantity(value: unknown): unknown {
+    const quantity =
+      typeof value === "string"
+        ? tryParseQuantity(value.trim())
+        : tryParseQuantity(typeof value === "number" ? numberText(value) : JSON.stringify(value));
+    if (typeof quantity === "object") return formatQuantity(quantity);
+    this.errors.push(quantity);
+    return undefined;
+  }
+
+  #intOrString(value: unknown): unknown {
+    if (typeof value === "string") return value;
+    if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= 2 ** 31 - 1) return value;
+    const what = typeof value === "number" ? `number ${numberText(value)}` : kindOf(value);
+    this.errors.push(`json: cannot unmarshal ${what} into Go value of type int32`);
+    return undefined;
+  }
+
+  #schemaUnion(value: unknown, name: string, place: Place): unknown {
+    const inner = { ...place };
+    if (Array.isArray(value) && name.endsWith("OrArray"))
+      return value.map((each) => this.definition(each, jsonSchemaProps, inner));
+    if (typeof value === "object" && value !== null && !Array.isArray(value))
+      return this.definition(value, jsonSchemaProps, inner);
+    if (name.endsWith("OrBool") && typeof value === "boolean") return value;
+    if (name.endsWith("OrStringArray") && Array.isArray(value)) return value;
+    this.errors.push(name.endsWith("OrBool") ? "boolean or JSON schema expected" : "JSON schema expected");
+    return undefined;
+  }
+
+  #mismatch(value: unknown, place: Place, type: string): undefined {
+    if (value === null) return undefined;
+    this.errors.push(
+      place.goPath === ""
+        ? `json: cannot unmarshal ${kindOf(value)} into Go value of type ${type}`
+        : `json: cannot unmarshal ${kindOf(value)} into Go struct field ${place.struct}.${place.goPath} of type ${type}`,
+    );
+    return undefined;
+  }
+
+  #isOmitted(value: unknown, property: Schema, owner: Schema, definition: string, key: string): boolean {
+    if (typeof value === "object" && value !== null) {
+      if (property.$ref !== undefined) return false;
+      if (isRequired(owner, key) || writesNull(definition, key)) return false;
+      return Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0;
+    }
+    if (property.default !== undefined || property.type === undefined) return false;
+    if (value !== "" && value !== 0 && value !== false) return false;
+    if (property.format === "byte") return !isRequired(owner, key);
+    return omitsZero(definition, key, property.type);
+  }
+}
+
+/** What an absent property is written as; undefined: nothing. */
+function zeroValue(property: Schema, owner: Schema, definition: string, key: string): unknown {
+  const reference = referencedName(property);
+  if (reference !== undefined) {
+    if (property.default === undefined || Object.hasOwn(timeNames, reference)) return undefined;
+    if (reference === quantityName) return "0";
+    if (reference === intOrStringName) return 0;
+    if (opaque.has(reference)) return null;
+    return zeroOf(reference);
+  }
+  if (property.type === "array" || property.type === "object" || property.format === "byte")
+    return isRequired(owner, key) || writesNull(definition, key) ? null : undefined;
+  return property.default;
+}
+
+function zeroItem(items: Schema): unknown {
+  const reference = referencedName(items);
+  if (reference === quantityName) return "0";
+  if (reference !== undefined) return zeroOf(reference);
+  return items.default ?? (items.type === "array" || items.type === "object" ? null : "");
+}
+
+function isRequired(owner: Schema, key: string): boolean {
+  return owner.required?.includes(key) ?? false;
+}
+
+function goTypeOf(schema: Schema, definition: string, property: string): string {
+  const reference = referencedName(schema);
+  if (reference !== undefined) return `${packageOf(reference)}.${shortName(reference)}`;
+  switch (schema.type) {
+    case "array":
+      return `[]${goTypeOf(schema.items ?? {}, definition, property)}`;
+    case "object": {
+      const items = typeof schema.additionalProperties === "object" ? schema.additionalProperties : {};
+      if (referencedName(items) === quantityName) return "v1.ResourceList";
+      return `map[string]${goTypeOf(items, definition, "")}`;
+    }
+    case "string":
+      return schema.format === "byte" ? "[]uint8" : stringTypeOf(definition, property);
+    case "boolean":
+      return "bool";
+    case "integer":
+      return schema.format === "int64" ? "int64" : "int32";
+    default:
+      return "interface {}";
+  }
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
+/** A number as it would stand in the JSON text. */
+function numberText(value: number): string {
+  return Math.abs(value) >= 1e21 ? value.toExponential().replace("e+", "e+") : String(value);
+}
+
+function join(path: string, key: string): string {
+  return path === "" ? key : `${path}.${key}`;
+}
+
+/** Index of the first byte that is not base64, or undefined. Line breaks are skipped, as in Go. */
+function wrongBase64At(text: string): number | undefined {
+  const match = /^[A-Za-z0-9+/\r\n]*/.exec(text);
+  const body = match?.[0].length ?? 0;
+  const rest = text.slice(body);
+  const count = text.slice(0, body).replace(/[\r\n]/g, "").length;
+  if (rest === "") return count % 4 === 0 ? undefined : Math.floor(count / 4) * 4;
+  if (/^=[\r\n]*$/.test(rest) && count % 4 === 3) return undefined;
+  if (/^=[\r\n]*=[\r\n]*$/.test(rest) && count % 4 === 2) return undefined;
+  if (rest.startsWith("=") && count % 4 >= 2) return rest.length > 1 ? body + 1 : text.length;
+  return body;
+}
+
+/** Paths of keys that a JSON text has more than once in one object, in order. The text must be valid JSON. */
+export function findDuplicateFields(text: string): string[] {
+  const found: string[] = [];
+  let at = 0;
+  visit("");
+  return found;
+
+  function visit(path: string): void {
+    skipBlank();
+    const character = text[at];
+    if (character === "{") object(path);
+    else if (character === "[") array(path);
+    else if (character === '"') readString();
+    else while (at < text.length && !/[\s,\]}]/.test(text[at] ?? "")) at += 1;
+    skipBlank();
+  }
+  function object(path: string): void {
+    const seen = new Set<string>();
+    at += 1;
+    skipBlank();
+    while (text[at] === '"') {
+      const key = readString();
+      const inner = join(path, key);
+      if (seen.has(key) && !found.includes(inner)) found.push(inner);
+      seen.add(key);
+      skipBlank();
+      at += 1;
+      visit(inner);
+      if (text[at] === ",") at += 1;
+      skipBlank();
+    }
+    at += 1;
+  }
+  function array(path: string): void {
+    at += 1;
+    skipBlank();
+    for (let index = 0; at < text.length && text[at] !== "]"; index += 1) {
+      visit(`${path}[${index}]`);
+      if (text[at] === ",") at += 1;
+      skipBlank();
+    }
+    at += 1;
+  }
+  function readString(): string {
+    const start = at;
+    at += 1;
+    while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+    at += 1;
+    return JSON.parse(text.slice(start, at)) as string;
+  }
+  function skipBlank(): void {
+    while (/\s/.test(text[at] ?? "")) at += 1;
+  }
+}

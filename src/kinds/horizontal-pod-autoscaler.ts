@@ -1,0 +1,24 @@
+/** HorizontalPodAutoscaler (autoscaling/v2). */
+import { ageColumn, nameColumn } from "./columns.ts";
+import { defineKind } from "./kind.ts";
+import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
+
+const schemaName = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler";
+
+export const horizontalPodAutoscaler = defineKind({
+  group: "autoscaling",
+  version: "v2",
+  kind: "HorizontalPodAutoscaler",
+  plural: "horizontalpodautoscalers",
+  singular: "horizontalpodautoscaler",
+  shortNames: ["hpa"],
+  categories: ["all"],
+  namespaced: true,
+  schemaName,
+  verbs: allVerbs,
+  ...withStatus(schemaName),
+  subresources: {
+    status: statusSubresource(),
+  },
+  columns: [nameColumn, ageColumn],
+});

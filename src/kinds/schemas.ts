@@ -1,0 +1,52 @@
+/**
+ * The schemas of all built-in definitions, derived from OpenAPI by scripts/derive-schemas.ts, looked
+ * up by name. A property without `default` is a pointer or omitted when empty in upstream's Go types;
+ * one with `default` is always written: decoding relies on that.
+ */
+import definitions from "./schema/definitions.json" with { type: "json" };
+import type { Schema } from "./schema.ts";
+
+const schemas = definitions as unknown as Readonly<Record<string, Schema>>;
+const prefix = "#/components/schemas/";
+
+/** All definition names, sorted. */
+export const schemaNames: readonly string[] = Object.keys(schemas);
+
+/** The definition with this name ("io.k8s.api.apps.v1.Deployment"), or undefined. */
+export function findSchema(name: string): Schema | undefined {
+  return Object.hasOwn(schemas, name) ? schemas[name] : undefined;
+}
+
+/** The definition with this name, which must exist. */
+export function schemaOf(name: string): Schema {
+  const schema = findSchema(name);
+  if (schema === undefined) throw new RangeError(`no schema ${name}`);
+  return schema;
+}
+
+/** The name that a `$ref` points at, or undefined where the schema has none. */
+export function referencedName(schema: Schema): string | undefined {
+  return schema.$ref?.slice(prefix.length);
+}
+
+/** Follows `$ref`; a schema without one is returned as it is. List and merge extensions beside a reference stay the referrer's. */
+export function resolveSchema(schema: Schema): Schema {
+  const name = referencedName(schema);
+  return name === undefined ? schema : schemaOf(name);
+}
+
+/** The schema at a path of property names (list items and map values are entered by "[]"), or undefined. */
+export function schemaAt(schema: Schema, path: readonly string[]): Schema | undefined {
+  let current: Schema | undefined = resolveSchema(schema);
+  for (const step of path) {
+    if (current === undefined) return undefined;
+    let next: Schema | undefined;
+    if (step === "[]")
+      next =
+        current.items ??
+        (typeof current.additionalProperties === "object" ? current.additionalProperties : undefined);
+    else next = current.properties?.[step];
+    current = next === undefined ? undefined : resolveSchema(next);
+  }
+  return current;
+}

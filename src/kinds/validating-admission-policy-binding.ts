@@ -1,0 +1,19 @@
+/** ValidatingAdmissionPolicyBinding (admissionregistration.k8s.io/v1). */
+import { ageColumn, nameColumn } from "./columns.ts";
+import { defineKind } from "./kind.ts";
+import { allVerbs } from "./strategy.ts";
+
+const schemaName = "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding";
+
+export const validatingAdmissionPolicyBinding = defineKind({
+  group: "admissionregistration.k8s.io",
+  version: "v1",
+  kind: "ValidatingAdmissionPolicyBinding",
+  plural: "validatingadmissionpolicybindings",
+  singular: "validatingadmissionpolicybinding",
+  categories: ["api-extensions"],
+  namespaced: false,
+  schemaName,
+  verbs: allVerbs,
+  columns: [nameColumn, ageColumn],
+});
