@@ -1,0 +1,79 @@
+/** The lab as end-to-end tests use it: only through the command line. */
+import { existsSync } from "node:fs";
+import assert from "node:assert/strict";
+import type { NodeStatus } from "#cli/status.ts";
+import { Kubectl, launcher, must, run, waitFor } from "./harness.ts";
+
+export interface LabNode {
+  name: string;
+  address: string;
+  dataDir: string;
+  pid: number;
+}
+
+export class TestLab {
+  readonly kubectl: Kubectl;
+  readonly kubeconfig: string;
+  nodes: LabNode[];
+
+  private constructor(kubeconfig: string, nodes: LabNode[]) {
+    this.kubeconfig = kubeconfig;
+    this.kubectl = new Kubectl(kubeconfig);
+    this.nodes = nodes;
+  }
+
+  static async up(nodes: number): Promise<TestLab> {
+    await TestLab.down();
+    const output = await must(launcher, ["lab", "up", "--nodes", String(nodes), "--format", "json"], {
+      timeoutMs: 300_000,
+    });
+    const last = JSON.parse(output.trim().split("\n").at(-1) ?? "") as {
+      kubeconfig: string;
+      nodes: LabNode[];
+    };
+    assert.equal(last.nodes.length, nodes);
+    assert.ok(existsSync(last.kubeconfig));
+    return new TestLab(last.kubeconfig, last.nodes);
+  }
+
+  static async down(): Promise<void> {
+    await must(launcher, ["lab", "down"], { timeoutMs: 120_000 });
+  }
+
+  endpoints(except: string[] = []): string[] {
+    return this.nodes.filter((each) => !except.includes(each.name)).map((each) => `${each.address}:16443`);
+  }
+
+  node(name: string): LabNode {
+    const found = this.nodes.find((each) => each.name === name);
+    assert.ok(found !== undefined, `lab node ${name}`);
+    return found;
+  }
+
+  /** Runs `trivet lab VERB NODE ...`. */
+  async do(...args: string[]): Promise<string> {
+    return must(launcher, ["lab", ...args], { timeoutMs: 120_000 });
+  }
+
+  /** Runs `trivet ARGS` on a node. */
+  async exec(node: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    return run(launcher, ["lab", "exec", node, "--", launcher, ...args], { timeoutMs: 180_000 });
+  }
+
+  async status(node: string): Promise<NodeStatus> {
+    const { stdout } = await this.exec(node, "status", "--format", "json");
+    return JSON.parse(stdout) as NodeStatus;
+  }
+
+  /** The leader's name, as seen from a node that is not among `except`. */
+  async leader(except: string[] = []): Promise<string> {
+    return waitFor("a leader", 15_000, async () => {
+      for (const node of this.nodes) {
+        if (except.includes(node.name)) continue;
+        const leader = (await this.status(node.name)).highAvailability.leader;
+        if (leader !== "" && !except.includes(leader)) return leader;
+      }
+      return undefined;
+    });
+  }
+}
