@@ -1,0 +1,43 @@
+/**
+ * What a log entry asks of the state. Transactions and compaction are the store's own; `note` sets a
+ * named value beside the keys, which is how the replica keeps the cluster's membership in the state.
+ * The leader stamps each command with its time, so that applying needs no clock.
+ */
+
+import type { Transaction } from "#base/backend.ts";
+import { readTransaction, writeTransaction } from "./backend-records.ts";
+import { ByteReader, ByteWriter, MalformedError } from "./bytes.ts";
+
+export type Command = { timeMs: number } & (
+  | { type: "transact"; transaction: Transaction }
+  | { type: "compact"; revision: number }
+  | { type: "note"; name: string; value: string }
+);
+
+const types = ["transact", "compact", "note"] as const;
+
+export function writeCommand(out: ByteWriter, command: Command): void {
+  out.byte(types.indexOf(command.type)).integer(command.timeMs);
+  if (command.type === "transact") writeTransaction(out, command.transaction);
+  else if (command.type === "compact") out.integer(command.revision);
+  else out.text(command.name).text(command.value);
+}
+
+export function readCommand(from: ByteReader): Command {
+  const type = types[from.byte()];
+  const timeMs = from.integer();
+  if (type === "transact") return { type, timeMs, transaction: readTransaction(from) };
+  if (type === "compact") return { type, timeMs, revision: from.integer() };
+  if (type === "note") return { type, timeMs, name: from.text(), value: from.text() };
+  throw new MalformedError("unknown command");
+}
+
+export function encodeCommand(command: Command): Uint8Array {
+  const out = new ByteWriter();
+  writeCommand(out, command);
+  return out.finish();
+}
+
+export function decodeCommand(bytes: Uint8Array): Command {
+  return readCommand(new ByteReader(bytes));
+}

@@ -1,0 +1,134 @@
+/**
+ * A state on its way to another replica: read as it was at one index while writes go on, in chunks of
+ * bounded size with a checksum each, and written beside the receiver's state until it is complete.
+ * A chunk is asked for by the row after which it begins, so a transfer can be taken up again.
+ */
+
+import { DatabaseSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
+import { ByteReader, ByteWriter, MalformedError } from "./bytes.ts";
+import type { Store, StorePosition } from "./store.ts";
+import type { HistoryRow, Statements } from "./tables.ts";
+import { openDatabase, prepareStatements } from "./tables.ts";
+
+const rowsPerRead = 64;
+
+export interface SnapshotChunk {
+  bytes: Uint8Array;
+  /** Where the next chunk begins; undefined after the last one. */
+  next: number | undefined;
+}
+
+/** A state frozen at one index. Holds a read transaction: close it soon, or the WAL grows. */
+export class SnapshotReader {
+  readonly position: StorePosition;
+  readonly #database: DatabaseSync;
+  readonly #statements: Statements;
+
+  constructor(store: Store) {
+    if (store.path === ":memory:") {
+      this.#database = new DatabaseSync(":memory:");
+      this.#database.deserialize(store.serialize());
+    } else {
+      this.#database = new DatabaseSync(store.path, { readOnly: true });
+    }
+    this.#statements = prepareStatements(this.#database);
+    this.#database.exec("BEGIN");
+    this.position = JSON.parse(this.note("position") ?? "") as StorePosition;
+  }
+
+  note(name: string): string | undefined {
+    const row = this.#statements.getMeta.get(name) as { value: string } | undefined;
+    return row?.value;
+  }
+
+  /** Rows after the row `after` (0: from the start), about `sizeBytes` of them. The first chunk holds the notes too. */
+  chunk(after: number, sizeBytes: number): SnapshotChunk {
+    const out = new ByteWriter(sizeBytes + 4096);
+    const notes = after === 0 ? (this.#statements.allMeta.all() as { name: string; value: string }[]) : [];
+    out.list(notes, ({ name, value }) => out.text(name).text(value));
+    let last = after;
+    let ended = false;
+    while (!ended && out.length < sizeBytes) {
+      const rows = this.#statements.rowsAfter.all(last, rowsPerRead) as unknown as HistoryRow[];
+      ended = rows.length < rowsPerRead;
+      for (const row of rows) {
+        writeRow(out, row);
+        last = row.id;
+        if (out.length >= sizeBytes) {
+          ended &&= row === rows.at(-1);
+          break;
+        }
+      }
+    }
+    const body = out.finish();
+    const framed = new ByteWriter(body.length + 16).integer(crc32(body)).bytes(body).finish();
+    return { bytes: framed, next: ended ? undefined : last };
+  }
+
+  close(): void {
+    if (this.#database.isOpen) this.#database.close();
+  }
+}
+
+/** Takes the chunks of a snapshot, in order, into a database of its own. */
+export class SnapshotWriter {
+  readonly database: DatabaseSync;
+  readonly #statements: Statements;
+
+  constructor(path: string) {
+    this.database = openDatabase(path);
+    this.#statements = prepareStatements(this.database);
+  }
+
+  /** Throws MalformedError for a damaged chunk; nothing of it is kept then. */
+  add(chunk: Uint8Array): void {
+    const framed = new ByteReader(chunk);
+    const sum = framed.integer();
+    const body = framed.bytes();
+    if (crc32(body) !== sum) throw new MalformedError("snapshot chunk with a wrong checksum");
+    const from = new ByteReader(body);
+    this.database.exec("BEGIN IMMEDIATE");
+    try {
+      from.list(() => this.#statements.setMeta.run(from.text(), from.text()));
+      while (!from.done) this.#addRow(readRow(from));
+      this.database.exec("COMMIT");
+    } catch (error) {
+      if (this.database.isTransaction) this.database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** Brings all of it from the WAL into the file, durably. */
+  flush(): void {
+    this.database.exec("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
+  close(): void {
+    if (this.database.isOpen) this.database.close();
+  }
+
+  #addRow(row: HistoryRow): void {
+    const { id, key, revision, create_revision: created, version, lease, value } = row;
+    this.#statements.insertRow.run(id, key, revision, created, version, lease, value);
+    if (version > 0) this.#statements.setCurrent.run(key, id);
+    else this.#statements.removeCurrent.run(key);
+  }
+}
+
+function writeRow(out: ByteWriter, row: HistoryRow): void {
+  out.integer(row.id).key(row.key).integer(row.revision).integer(row.create_revision);
+  out.integer(row.version).key(row.lease).bytes(row.value);
+}
+
+function readRow(from: ByteReader): HistoryRow {
+  return {
+    id: from.integer(),
+    key: from.key(),
+    revision: from.integer(),
+    create_revision: from.integer(),
+    version: from.integer(),
+    lease: from.key(),
+    value: from.bytes(),
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * Where a replica's state lives: the present one, and the one that a snapshot is being written to
+ * until it takes the other's place in one step. On disk for real; in memory for the simulation, where
+ * it outlives the replica and can lose what was not flushed, as a disk does in a power cut.
+ */
+
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { SnapshotWriter } from "./snapshot.ts";
+import { Store } from "./store.ts";
+import { openDatabase } from "./tables.ts";
+
+export interface StateDirectory {
+  /** The state; an empty one if there is none yet. */
+  open(): Store;
+  /** A place for a snapshot to come. Whatever was there is dropped. */
+  receive(): SnapshotWriter;
+  /** Makes the received snapshot the state, durably, and opens it. The old store must be closed. */
+  adopt(received: SnapshotWriter): Store;
+}
+
+export class FileStateDirectory implements StateDirectory {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+
+  open(): Store {
+    this.#remove("incoming.db");
+    return new Store(join(this.#directory, "state.db"));
+  }
+
+  receive(): SnapshotWriter {
+    this.#remove("incoming.db");
+    return new SnapshotWriter(join(this.#directory, "incoming.db"));
+  }
+
+  adopt(received: SnapshotWriter): Store {
+    received.flush();
+    received.close();
+    // The old WAL goes first: were it left beside the new file, SQLite would take it for the new one's.
+    rmSync(join(this.#directory, "state.db-wal"), { force: true });
+    rmSync(join(this.#directory, "state.db-shm"), { force: true });
+    renameSync(join(this.#directory, "incoming.db"), join(this.#directory, "state.db"));
+    this.#remove("incoming.db");
+    syncDirectory(this.#directory);
+    return new Store(join(this.#directory, "state.db"));
+  }
+
+  #remove(name: string): void {
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(join(this.#directory, name + suffix), { force: true });
+  }
+}
+
+/**
+ * The simulated disk's part that holds the state. One per simulated machine; it survives the replica:
+ * opening it again finds everything that was applied, as after kill -9.
+ */
+export class MemoryStateDirectory implements StateDirectory {
+  #database: DatabaseSync | undefined;
+  #flushed: Uint8Array | undefined;
+
+  open(): Store {
+    this.#database ??= openDatabase(":memory:");
+    if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+    return this.#store(this.#database);
+  }
+
+  receive(): SnapshotWriter {
+    return new SnapshotWriter(":memory:");
+  }
+
+  adopt(received: SnapshotWriter): Store {
+    this.#database = received.database;
+    const store = this.#store(received.database);
+    store.flush();
+    return store;
+  }
+
+  /** A power cut, after the replica has died: the state is the one of the last flush again. */
+  loseUnflushed(): void {
+    this.#database?.close();
+    this.#database = undefined;
+    if (this.#flushed === undefined) return;
+    this.#database = new DatabaseSync(":memory:");
+    this.#database.deserialize(this.#flushed);
+  }
+
+  #store(database: DatabaseSync): Store {
+    const keepImage = () => {
+      this.#flushed = database.serialize();
+    };
+    return new Store(":memory:", { database, onFlush: keepImage });
+  }
+}
+
+function syncDirectory(directory: string): void {
+  const descriptor = openSync(directory, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,396 @@
+/**
+ * The state that the log builds: keys with revisions and history, in SQLite. Applying is
+ * deterministic: the same entries give the same keys, results, events and checksum on every replica.
+ * The store knows nothing of raft but the index and term of what it applies, and nothing of watchers.
+ *
+ * Invariants: revisions are gapless; the applied position is committed together with what it covers;
+ * `checksum` depends on all that was ever applied, not on how it was batched.
+ */
+
+import type { DatabaseSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
+import { assert } from "#base/assert.ts";
+import type {
+  KeyValue,
+  RangeRequest,
+  RangeResult,
+  TransactionResult,
+  WatchEvent,
+  WatchRequest,
+} from "#base/backend.ts";
+import { StatusError } from "#base/errors.ts";
+import type { TransactionState } from "#base/transaction.ts";
+import {
+  checkReadRevision,
+  compactedError,
+  evaluateTransaction,
+  futureRevisionError,
+} from "#base/transaction.ts";
+import type { WatchHistory } from "#base/watch-hub.ts";
+import { writeWatchEvent } from "./backend-records.ts";
+import { ByteWriter } from "./bytes.ts";
+import type { Command } from "./command.ts";
+import type { HistoryRow, Statements } from "./tables.ts";
+import { endOfKeys, openDatabase, prepareStatements } from "./tables.ts";
+
+/** How far the state has come. Stored in one row, in the same SQLite transaction as the data. */
+export interface StorePosition {
+  /** Index and term of the last applied log entry; 0 for the empty state. */
+  index: number;
+  term: number;
+  revision: number;
+  compactRevision: number;
+  /** Revision at which physical compaction goes on. */
+  compactFrom: number;
+  /** It has dealt with the rows up to this id; -1 when there is nothing to do. */
+  compactCursor: number;
+  checksum: number;
+}
+
+/** Outcome of one command: a result, or the error with which it was refused (the same on every replica). */
+export interface Applied {
+  result?: TransactionResult;
+  error?: StatusError;
+  events: WatchEvent[];
+  revision: number;
+}
+
+/** At most this many revisions are looked through in one step of watch history. */
+const historySpan = 10_000;
+
+const emptyPosition: StorePosition = {
+  index: 0,
+  term: 0,
+  revision: 1,
+  compactRevision: 0,
+  compactFrom: 0,
+  compactCursor: -1,
+  checksum: 0,
+};
+
+export class Store implements TransactionState, WatchHistory {
+  readonly path: string;
+  readonly #database: DatabaseSync;
+  readonly #ownsDatabase: boolean;
+  readonly #statements: Statements;
+  #position: StorePosition;
+  /** What #position goes back to when a batch is rolled back. */
+  #committed: StorePosition;
+  #inBatch = false;
+  #events: WatchEvent[] = [];
+  readonly #onFlush: (() => void) | undefined;
+
+  /** `path` ":memory:" keeps the state in memory. The database is made if it isn't there. One that is given stays its giver's. */
+  constructor(path: string, given: { database?: DatabaseSync; onFlush?: () => void } = {}) {
+    this.path = path;
+    this.#database = given.database ?? openDatabase(path);
+    this.#ownsDatabase = given.database === undefined;
+    this.#onFlush = given.onFlush;
+    this.#statements = prepareStatements(this.#database);
+    const stored = this.note("position");
+    this.#position = stored === undefined ? { ...emptyPosition } : (JSON.parse(stored) as StorePosition);
+    this.#committed = { ...this.#position };
+  }
+
+  get position(): Readonly<StorePosition> {
+    return this.#position;
+  }
+
+  get revision(): number {
+    return this.#position.revision;
+  }
+
+  get compactRevision(): number {
+    return this.#position.compactRevision;
+  }
+
+  get databaseBytes(): number {
+    const { page_count: pages } = this.#database.prepare("PRAGMA page_count").get() as { page_count: number };
+    return pages * 4096;
+  }
+
+  /**
+   * Runs `work`, which applies entries, as one SQLite transaction. If it throws (a full disk), nothing
+   * of it has happened and it may be tried again.
+   */
+  batch<T>(work: () => T): T {
+    assert(!this.#inBatch, "batches don't nest");
+    this.#database.exec("BEGIN IMMEDIATE");
+    this.#inBatch = true;
+    try {
+      const result = work();
+      this.#statements.setMeta.run("position", JSON.stringify(this.#position));
+      this.#database.exec("COMMIT");
+      this.#committed = { ...this.#position };
+      return result;
+    } catch (error) {
+      this.#position = { ...this.#committed };
+      this.#events = [];
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      throw error;
+    } finally {
+      this.#inBatch = false;
+    }
+  }
+
+  /** Applies the entry at (index, term), which must be the next one. Only within `batch`. */
+  apply(index: number, term: number, command: Command | undefined): Applied {
+    assert(this.#inBatch, "entries are applied in a batch");
+    assert(index === this.#position.index + 1, `entry ${index} follows ${this.#position.index}`);
+    assert(term >= this.#position.term, "terms never go back");
+    this.#position.index = index;
+    this.#position.term = term;
+    const applied = this.#run(command, term);
+    this.#addToChecksum(index, applied);
+    return applied;
+  }
+
+  /** Linearizability is the caller's business: this reads what has been applied. */
+  read(request: RangeRequest): RangeResult {
+    checkReadRevision(request.revision, this.revision, this.compactRevision);
+    return this.range(request);
+  }
+
+  range(request: RangeRequest): RangeResult {
+    const past = request.revision !== undefined && request.revision !== 0 ? request.revision : undefined;
+    const limit = request.limit === undefined || request.limit === 0 ? undefined : request.limit;
+    if (request.end === undefined && past === undefined) return this.#rangeOfOne(request);
+    const bounds = [request.key, endOf(request), ...(past === undefined ? [] : [past])];
+    const statements = this.#statements;
+    let rows: HistoryRow[] = [];
+    if (request.countOnly !== true) {
+      const newest = request.keysOnly === true ? statements.currentKeys : statements.currentRange;
+      const older = request.keysOnly === true ? statements.pastKeys : statements.pastRange;
+      rows = (past === undefined ? newest : older).all(...bounds, limit ?? -1) as unknown as HistoryRow[];
+    }
+    let count = rows.length;
+    if (request.countOnly === true || count === limit) {
+      const counting = past === undefined ? statements.currentCount : statements.pastCount;
+      count = (counting.get(...bounds) as { count: number }).count;
+    }
+    const more = request.countOnly === true ? limit !== undefined && count > limit : count > rows.length;
+    return { revision: this.revision, kvs: rows.map(toKeyValue), count, more };
+  }
+
+  put(key: string, value: Uint8Array, lease: string, revision: number): KeyValue | undefined {
+    const previous = this.#current(key);
+    const kv: KeyValue = {
+      key,
+      value,
+      createRevision: previous?.createRevision ?? revision,
+      modRevision: revision,
+      version: (previous?.version ?? 0) + 1,
+      lease,
+    };
+    this.#statements.setCurrent.run(key, this.#append(kv));
+    this.#events.push(previous === undefined ? { type: "put", kv } : { type: "put", kv, previous });
+    return previous;
+  }
+
+  delete(key: string, end: string | undefined, revision: number): KeyValue[] {
+    const deleted = this.range(end === undefined ? { key } : { key, end }).kvs;
+    for (const previous of deleted) {
+      const kv = tombstone(previous.key, revision);
+      this.#append(kv);
+      this.#statements.removeCurrent.run(previous.key);
+      this.#events.push({ type: "delete", kv, previous });
+    }
+    return deleted;
+  }
+
+  events(request: WatchRequest, fromRevision: number, limit: number): { events: WatchEvent[]; upTo: number } {
+    let upTo = Math.min(this.revision, fromRevision + historySpan - 1);
+    const rows = this.#changes(request, fromRevision, upTo);
+    const events: WatchEvent[] = [];
+    for (const row of rows) {
+      const last = events.at(-1)?.kv.modRevision;
+      if (events.length >= limit && last !== undefined && row.revision !== last) {
+        upTo = last;
+        break;
+      }
+      events.push(this.#toEvent(row));
+    }
+    return { events, upTo };
+  }
+
+  /** A named value beside the keys, or undefined. */
+  note(name: string): string | undefined {
+    const row = this.#statements.getMeta.get(name) as { value: string } | undefined;
+    return row?.value;
+  }
+
+  /** Sets a named value as part of the present batch: for state that follows from an entry in other ways than by a command. */
+  setNote(name: string, value: string): void {
+    assert(this.#inBatch, "notes are set in a batch");
+    this.#statements.setMeta.run(name, value);
+  }
+
+  /** True while rows below the compact revision are still there. */
+  get compactionPending(): boolean {
+    return this.#position.compactCursor >= 0;
+  }
+
+  /**
+   * Removes a part of the history that was compacted: looks at `limit` rows. Bounded, so that it can run
+   * between batches. Work is proportional to the changes since the last compaction, not to the state.
+   */
+  compactStep(limit: number): void {
+    if (!this.compactionPending) return;
+    this.batch(() => {
+      const { compactFrom, compactRevision, compactCursor } = this.#position;
+      const rows = this.#statements.compactCandidates.all(
+        compactFrom,
+        compactRevision,
+        compactCursor,
+        limit,
+      ) as unknown as Pick<HistoryRow, "id" | "key" | "revision" | "version">[];
+      for (const row of rows) {
+        this.#statements.deleteOlder.run(row.key, row.revision);
+        if (row.version === 0 && row.revision < compactRevision) this.#statements.deleteRow.run(row.id);
+      }
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < limit) {
+        // The rows of this very revision are kept, so the next compaction begins with them.
+        this.#position.compactFrom = compactRevision;
+        this.#position.compactCursor = -1;
+      } else {
+        this.#position.compactFrom = last.revision;
+        this.#position.compactCursor = last.id;
+      }
+    });
+  }
+
+  /** Makes everything that has been applied durable and returns the index up to which it is. */
+  flush(): number {
+    assert(!this.#inBatch, "no flush within a batch");
+    this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    this.#onFlush?.();
+    return this.#committed.index;
+  }
+
+  close(): void {
+    if (this.#ownsDatabase && this.#database.isOpen) this.#database.close();
+  }
+
+  /** A copy of a state in memory, as bytes. For snapshots and for the simulation's disk. */
+  serialize(): Uint8Array {
+    return this.#database.serialize();
+  }
+
+  #run(command: Command | undefined, term: number): Applied {
+    const before = this.revision;
+    try {
+      if (command === undefined) return { events: [], revision: before };
+      switch (command.type) {
+        case "transact": {
+          const result = evaluateTransaction(command.transaction, this, term);
+          return { ...this.#takeEvents(), result };
+        }
+        case "compact":
+          this.#compact(command.revision);
+          return { events: [], revision: before };
+        case "note":
+          this.#statements.setMeta.run(command.name, command.value);
+          return { events: [], revision: before };
+      }
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      assert(this.#events.length === 0, "a refused command has changed nothing");
+      return { events: [], revision: before, error };
+    }
+  }
+
+  #takeEvents(): { events: WatchEvent[]; revision: number } {
+    const events = this.#events;
+    this.#events = [];
+    if (events.length > 0) this.#position.revision++;
+    return { events, revision: this.#position.revision };
+  }
+
+  #compact(revision: number): void {
+    if (revision > this.revision) throw futureRevisionError();
+    if (revision <= this.compactRevision) throw compactedError();
+    this.#position.compactRevision = revision;
+    // One that is still going on looks at its last revision again: its tombstones may go now.
+    this.#position.compactCursor = 0;
+  }
+
+  /** What happened, and to which values, goes into the running checksum. */
+  #addToChecksum(index: number, applied: Applied): void {
+    const out = new ByteWriter(64);
+    out.integer(index).integer(applied.revision).integer(this.compactRevision);
+    out.text(applied.error?.reason ?? "");
+    for (const event of applied.events) {
+      writeWatchEvent(out, event.previous === undefined ? event : { type: event.type, kv: event.kv });
+    }
+    this.#position.checksum = crc32(out.finish(), this.#position.checksum);
+  }
+
+  #rangeOfOne(request: RangeRequest): RangeResult {
+    const kv = this.#current(request.key);
+    if (kv === undefined) return { revision: this.revision, kvs: [], count: 0, more: false };
+    if (request.keysOnly === true) kv.value = new Uint8Array(0);
+    return { revision: this.revision, kvs: request.countOnly === true ? [] : [kv], count: 1, more: false };
+  }
+
+  #current(key: string): KeyValue | undefined {
+    const row = this.#statements.currentOne.get(key) as HistoryRow | undefined;
+    return row === undefined ? undefined : toKeyValue(row);
+  }
+
+  #append(kv: KeyValue): number | bigint {
+    return this.#statements.insertHistory.run(
+      kv.key,
+      kv.modRevision,
+      kv.createRevision,
+      kv.version,
+      kv.lease,
+      kv.value,
+    ).lastInsertRowid;
+  }
+
+  #changes(request: WatchRequest, from: number, upTo: number): Iterable<HistoryRow> {
+    const rows =
+      request.end === undefined
+        ? this.#statements.changesOfKey.iterate(request.key, from, upTo)
+        : this.#statements.changes.iterate(from, upTo, request.key, endOf(request));
+    return rows as unknown as Iterable<HistoryRow>;
+  }
+
+  #toEvent(row: HistoryRow): WatchEvent {
+    const kv = row.version === 0 ? tombstone(row.key, row.revision) : toKeyValue(row);
+    const type = row.version === 0 ? "delete" : "put";
+    if (row.version === 1) return { type, kv };
+    const previous = this.#statements.previous.get(row.key, row.revision) as HistoryRow | undefined;
+    return previous === undefined || previous.version === 0
+      ? { type, kv }
+      : { type, kv, previous: toKeyValue(previous) };
+  }
+}
+
+function endOf(range: { key: string; end?: string }): string {
+  if (range.end === undefined) return `${range.key}\0`;
+  return range.end === "\0" ? endOfKeys : range.end;
+}
+
+function tombstone(key: string, revision: number): KeyValue {
+  return {
+    key,
+    value: new Uint8Array(0),
+    createRevision: 0,
+    modRevision: revision,
+    version: 0,
+    lease: "0",
+  };
+}
+
+function toKeyValue(row: HistoryRow): KeyValue {
+  return {
+    key: row.key,
+    value: row.value,
+    createRevision: row.create_revision,
+    modRevision: row.revision,
+    version: row.version,
+    lease: row.lease,
+  };
+}

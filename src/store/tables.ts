@@ -1,0 +1,95 @@
+/**
+ * The tables of the state and every SQL statement on them. `history` holds each version of each key in
+ * the order of changes; `current` says which row of it is the newest of a key that exists. Only `Store`
+ * and the snapshot code use this file; nobody else knows that there is SQL.
+ */
+
+import { DatabaseSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
+
+export type Statements = Record<keyof typeof queries, StatementSync>;
+
+/** A row of `history` without its key. A tombstone has version 0 and an empty value. */
+export interface HistoryRow {
+  id: number;
+  key: string;
+  revision: number;
+  create_revision: number;
+  version: number;
+  lease: string;
+  value: Uint8Array;
+}
+
+/**
+ * WAL without a flush per commit (synchronous=NORMAL flushes at checkpoints only, which `Store.flush`
+ * makes): after a power cut the state is an older one, never a broken one, and the log brings it forward.
+ */
+export function openDatabase(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  database.exec(`
+    PRAGMA page_size = 4096;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    PRAGMA wal_autocheckpoint = 0;
+    PRAGMA journal_size_limit = 16777216;
+    PRAGMA cache_size = -8192;
+    PRAGMA temp_store = MEMORY;
+    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS history (
+      id INTEGER PRIMARY KEY,
+      key TEXT NOT NULL,
+      revision INTEGER NOT NULL,
+      create_revision INTEGER NOT NULL,
+      version INTEGER NOT NULL,
+      lease TEXT NOT NULL,
+      value BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX IF NOT EXISTS history_by_key ON history (key, revision);
+    CREATE INDEX IF NOT EXISTS history_by_revision ON history (revision);
+    CREATE TABLE IF NOT EXISTS current (key TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
+  `);
+  return database;
+}
+
+export function prepareStatements(database: DatabaseSync): Statements {
+  return Object.fromEntries(
+    Object.entries(queries).map(([name, sql]) => [name, database.prepare(sql)]),
+  ) as Statements;
+}
+
+const columns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, h.value";
+const keyColumns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, x'' AS value";
+const newestUpTo =
+  "h.revision = (SELECT max(n.revision) FROM history n WHERE n.key = h.key AND n.revision <= ?)";
+
+/** Ranges take (start, end); an open end is bound as `endOfKeys`. Past ones take the revision next. */
+const queries = {
+  currentOne: `SELECT ${columns} FROM current c JOIN history h ON h.id = c.id WHERE c.key = ?`,
+  currentRange: `SELECT ${columns} FROM current c JOIN history h ON h.id = c.id WHERE c.key >= ? AND c.key < ? ORDER BY c.key LIMIT ?`,
+  currentKeys: `SELECT ${keyColumns} FROM current c JOIN history h ON h.id = c.id WHERE c.key >= ? AND c.key < ? ORDER BY c.key LIMIT ?`,
+  currentCount: "SELECT count(*) AS count FROM current WHERE key >= ? AND key < ?",
+  pastRange: `SELECT ${columns} FROM history h WHERE h.key >= ? AND h.key < ? AND ${newestUpTo} AND h.version > 0 ORDER BY h.key LIMIT ?`,
+  pastKeys: `SELECT ${keyColumns} FROM history h WHERE h.key >= ? AND h.key < ? AND ${newestUpTo} AND h.version > 0 ORDER BY h.key LIMIT ?`,
+  pastCount: `SELECT count(*) AS count FROM history h WHERE h.key >= ? AND h.key < ? AND ${newestUpTo} AND h.version > 0`,
+  previous: `SELECT ${columns} FROM history h WHERE h.key = ? AND h.revision < ? ORDER BY h.revision DESC LIMIT 1`,
+  changes: `SELECT ${columns} FROM history h WHERE h.revision >= ? AND h.revision <= ? AND h.key >= ? AND h.key < ? ORDER BY h.id`,
+  changesOfKey: `SELECT ${columns} FROM history h WHERE h.key = ? AND h.revision >= ? AND h.revision <= ? ORDER BY h.revision`,
+  rowsAfter: `SELECT ${columns} FROM history h WHERE h.id > ? ORDER BY h.id LIMIT ?`,
+  insertHistory:
+    "INSERT INTO history (key, revision, create_revision, version, lease, value) VALUES (?, ?, ?, ?, ?, ?)",
+  insertRow:
+    "INSERT INTO history (id, key, revision, create_revision, version, lease, value) VALUES (?, ?, ?, ?, ?, ?, ?)",
+  setCurrent: "INSERT INTO current (key, id) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET id = excluded.id",
+  removeCurrent: "DELETE FROM current WHERE key = ?",
+  compactCandidates:
+    "SELECT id, key, revision, version FROM history WHERE revision >= ? AND revision <= ? AND id > ? ORDER BY revision, id LIMIT ?",
+  deleteOlder: "DELETE FROM history WHERE key = ? AND revision < ?",
+  deleteRow: "DELETE FROM history WHERE id = ?",
+  getMeta: "SELECT value FROM meta WHERE name = ?",
+  setMeta:
+    "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+  allMeta: "SELECT name, value FROM meta ORDER BY name",
+} as const;
+
+/** Sorts after every byte string: keys have characters up to U+00FF only. */
+export const endOfKeys = "\u{100}";
