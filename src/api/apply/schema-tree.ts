@@ -48,3 +48,14 @@ export function memberSchema(
 export function elementSchema(schema: Schema | undefined, lookup: SchemaLookup): Schema | undefined {
   return resolveSchema(schema?.items, lookup);
 }
+
+const openSchemas = new WeakSet<Schema>();
+
+/** Marks schemas of custom resources, whose objects are maps, not structs: nothing exists unless it is written. */
+export function markOpen(schema: Schema): void {
+  openSchemas.add(schema);
+}
+
+export function isOpen(schema: Schema): boolean {
+  return openSchemas.has(schema);
+}
