@@ -1,0 +1,69 @@
+/**
+ * What the lab remembers on disk, so that any later command, also after a crash in the middle of another,
+ * can find and remove everything. Written before the thing it describes is made.
+ */
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { ProcessId } from "./processes.ts";
+
+export interface ServiceState {
+  argv: string[];
+  env: Record<string, string>;
+  logFile: string;
+  process?: ProcessId;
+}
+
+export interface HostState {
+  name: string;
+  /** From 1. Node N has the address 10 + N in the lab's subnet and the port pN of the switch. */
+  index: number;
+  address: string;
+  role: "control-plane" | "worker";
+  /** The first process of the host's namespaces; while it lives the host is on. */
+  init?: ProcessId;
+  paused: boolean;
+  /** What the host runs, by name, and what `start` runs again. */
+  services: Record<string, ServiceState>;
+}
+
+export interface FaultState {
+  /** Frames from the first to the second are dropped. */
+  cuts: [from: string, to: string][];
+  /** Percent of the frames from a host that are lost. */
+  loss: Record<string, number>;
+}
+
+export interface LabState {
+  version: 1;
+  /** Names everything of this lab: switch namespace, machine's device, cgroups. */
+  id: string;
+  dir: string;
+  subnet: string;
+  /** Address of the machine itself in the lab's subnet. */
+  machineAddress: string;
+  hosts: HostState[];
+  faults: FaultState;
+  /** Mount points that had to be made on the machine. */
+  madePaths: string[];
+}
+
+const fileName = "lab.json";
+
+export async function loadState(dir: string): Promise<LabState | undefined> {
+  let text: string;
+  try {
+    text = await readFile(join(dir, fileName), "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+  return JSON.parse(text) as LabState;
+}
+
+export async function saveState(state: LabState): Promise<void> {
+  await mkdir(state.dir, { recursive: true });
+  const path = join(state.dir, fileName);
+  await writeFile(`${path}.new`, `${JSON.stringify(state, null, 2)}\n`);
+  await rename(`${path}.new`, path);
+}
