@@ -1,0 +1,377 @@
+/**
+ * The durable log: what raft must find again after a crash. Entries that may still be needed are kept in
+ * memory too, so that raft's reads never wait; the files are read at the start only.
+ *
+ * Group commit: one batch is being flushed, everything that arrives meanwhile goes into the next.
+ * Segments are files of a fixed size, written over and over again: the blocks of a file that has been
+ * used once are allocated, and a flush of them writes data only.
+ *
+ * Invariants: the callbacks of a batch come after its flush and in order; a segment is given up only
+ * when a durable record says that its entries are compacted.
+ */
+
+import { assert } from "#base/assert.ts";
+import { FatalError } from "#base/errors.ts";
+import type { Logger } from "#base/ports.ts";
+import type { Entry, HardState } from "#raft/types.ts";
+import { CompactedError, UnavailableError } from "#raft/types.ts";
+import { ByteWriter } from "#store/bytes.ts";
+import type { LogRecord } from "./log-record.ts";
+import { encodeRecord, encodeSegmentHeader, recordBytes, segmentHeaderBytes } from "./log-record.ts";
+import type { LogState } from "./log-recovery.ts";
+import { recoverLog, segmentName, writeLogState } from "./log-recovery.ts";
+import type { Disk, DiskFile } from "./ports.ts";
+import { writeEntry } from "./raft-records.ts";
+
+export interface LogOptions {
+  disk: Disk;
+  logger: Logger;
+  segmentBytes?: number;
+  /** The disk failed in a way after which nothing written is certain. */
+  onFatal(error: Error): void;
+  /** The disk is full (true), or has room again. Writes wait; they are not lost. */
+  onFull(full: boolean): void;
+  /** Calls back later: how often a full disk is tried again. */
+  retryLater(retry: () => void): void;
+}
+
+/** One thing to make durable. Fields that are absent stay as they are. */
+export interface LogWrite {
+  entries: readonly Entry[];
+  hardState?: HardState;
+  /** Begin anew after this position, which a snapshot has brought. */
+  reset?: { index: number; term: number };
+  /** Entries up to this position are no longer needed. */
+  compact?: { index: number; term: number };
+  done(): void;
+}
+
+interface Segment {
+  number: number;
+  name: string;
+  /** Index of the newest entry in it. */
+  lastIndex: number;
+}
+
+const spareName = "spare";
+const maxBatchBytes = 1 << 20;
+
+export class ReplicaLog {
+  readonly #options: LogOptions;
+  readonly #segmentBytes: number;
+  #state: LogState;
+  /** Entries after #state.compactIndex, without gap. */
+  #entries: Entry[];
+  #entriesBytes = 0;
+  #queue: LogWrite[] = [];
+  #flushing = false;
+  #stopped = false;
+  #full = false;
+  #segments: Segment[];
+  #file: DiskFile | undefined;
+  #position: number;
+  #chain: number;
+  #batch: number;
+
+  constructor(options: LogOptions) {
+    this.#options = options;
+    this.#segmentBytes = options.segmentBytes ?? 8 << 20;
+    const recovered = recoverLog(options.disk, options.logger);
+    this.#state = recovered.state;
+    this.#entries = recovered.entries;
+    for (const entry of this.#entries) this.#entriesBytes += entry.data.length;
+    this.#segments = recovered.segments;
+    this.#position = recovered.position;
+    this.#chain = recovered.chain;
+    this.#batch = recovered.batch;
+    const current = this.#segments.at(-1);
+    if (current !== undefined) this.#file = options.disk.open(current.name);
+  }
+
+  /** The term and vote as they are on disk; `commit` may be behind. */
+  get hardState(): HardState {
+    return { ...this.#state.hardState };
+  }
+
+  get isEmpty(): boolean {
+    return this.#state.compactIndex === 0 && this.#entries.length === 0 && this.#state.hardState.term === 0;
+  }
+
+  get firstIndex(): number {
+    return this.#state.compactIndex + 1;
+  }
+
+  get lastIndex(): number {
+    return this.#state.compactIndex + this.#entries.length;
+  }
+
+  /** Bytes of entries that are kept in memory. */
+  get entriesBytes(): number {
+    return this.#entriesBytes;
+  }
+
+  get diskBytes(): number {
+    return this.#segments.length * this.#segmentBytes;
+  }
+
+  term(index: number): number {
+    if (index === this.#state.compactIndex) return this.#state.compactTerm;
+    if (index < this.#state.compactIndex) throw new CompactedError();
+    const entry = this.#entries[index - this.firstIndex];
+    if (entry === undefined) throw new UnavailableError();
+    return entry.term;
+  }
+
+  entries(low: number, high: number, maxBytes: number): Entry[] {
+    if (low < this.firstIndex) throw new CompactedError();
+    if (high > this.lastIndex + 1) throw new UnavailableError();
+    const found: Entry[] = [];
+    let size = 0;
+    for (let index = low; index < high; index++) {
+      const entry = this.#entries[index - this.firstIndex] as Entry;
+      size += entry.data.length;
+      if (found.length > 0 && size > maxBytes) break;
+      found.push(entry);
+    }
+    return found;
+  }
+
+  /** Queues a write. `done` is called once it is durable, never from within this call unless nothing needs a flush. */
+  write(write: LogWrite): void {
+    if (this.#stopped) return;
+    if (!this.#flushing && this.#queue.length === 0 && !this.#needsFlush(write)) {
+      if (write.hardState !== undefined) this.#state.hardState.commit = write.hardState.commit;
+      write.done();
+      return;
+    }
+    this.#queue.push(write);
+    this.#next();
+  }
+
+  /** No callbacks come any more. What was flushed stays. */
+  close(): void {
+    this.#stopped = true;
+    this.#queue = [];
+    if (!this.#flushing) this.#file?.close();
+  }
+
+  /** A new commit index alone is not worth a flush: it goes with the next one. */
+  #needsFlush(write: LogWrite): boolean {
+    const { term, vote } = this.#state.hardState;
+    return (
+      write.entries.length > 0 ||
+      write.reset !== undefined ||
+      write.compact !== undefined ||
+      (write.hardState !== undefined && (write.hardState.term !== term || write.hardState.vote !== vote))
+    );
+  }
+
+  #next(): void {
+    while (!this.#flushing && !this.#stopped && !this.#full && this.#queue.length > 0) {
+      const { writes, records } = this.#takeBatch();
+      if (records.length === 0) {
+        for (const write of writes) this.#remember(write);
+        for (const write of writes) write.done();
+        continue;
+      }
+      try {
+        this.#writeRecords(records, writes);
+      } catch (error) {
+        this.#refuse(error, writes);
+        return;
+      }
+      this.#flushing = true;
+      (this.#file as DiskFile).flush((error) => this.#flushed(writes, error));
+    }
+  }
+
+  /** All that waits, up to a size that keeps one flush short. */
+  #takeBatch(): { writes: LogWrite[]; records: Pick<LogRecord, "type" | "payload">[] } {
+    const writes: LogWrite[] = [];
+    const records: Pick<LogRecord, "type" | "payload">[] = [];
+    const state: LogState = { ...this.#state };
+    let size = 0;
+    let stateChanged = false;
+    for (const write of this.#queue) {
+      if (size > maxBatchBytes) break;
+      writes.push(write);
+      if (write.hardState !== undefined) {
+        stateChanged ||= this.#needsFlush({ ...write, entries: [] });
+        state.hardState = { ...write.hardState };
+      }
+      if (write.reset !== undefined || write.compact !== undefined) {
+        const at = write.reset ?? write.compact;
+        state.compactIndex = at?.index ?? 0;
+        state.compactTerm = at?.term ?? 0;
+        stateChanged = true;
+        records.push({ type: "state", payload: statePayload(state, write.reset !== undefined) });
+      }
+      for (const entry of write.entries) {
+        const out = new ByteWriter(entry.data.length + 64);
+        writeEntry(out, entry);
+        const payload = out.finish();
+        size += payload.length;
+        records.push({ type: "entry", payload });
+      }
+    }
+    if (stateChanged) records.push({ type: "state", payload: statePayload(state, false) });
+    this.#queue.splice(0, writes.length);
+    return { writes, records };
+  }
+
+  #writeRecords(records: Pick<LogRecord, "type" | "payload">[], writes: LogWrite[]): void {
+    let size = 0;
+    for (const { payload } of records) size += recordBytes(payload.length);
+    if (this.#file === undefined || this.#position + size > this.#file.sizeBytes) this.#startSegment(size);
+    const segment = this.#segments.at(-1) as Segment;
+    const buffer = Buffer.alloc(size);
+    let at = 0;
+    let chain = this.#chain;
+    records.forEach((record, place) => {
+      const full = { ...record, batch: this.#batch + 1, endsBatch: place === records.length - 1 };
+      chain = encodeRecord(buffer, at, full, segment.number, chain);
+      at += recordBytes(record.payload.length);
+    });
+    (this.#file as DiskFile).write(this.#position, buffer);
+    this.#position += size;
+    this.#chain = chain;
+    this.#batch++;
+    for (const write of writes) {
+      segment.lastIndex = Math.max(segment.lastIndex, write.entries.at(-1)?.index ?? 0);
+    }
+  }
+
+  /**
+   * Takes a used file, or makes one, and begins it with the present state, so that older segments are not
+   * needed for that. Nothing of the log has changed yet when this fails for want of space.
+   */
+  #startSegment(neededBytes: number): void {
+    const { disk } = this.#options;
+    const number = (this.#segments.at(-1)?.number ?? 0) + 1;
+    const name = segmentName(number);
+    const payload = statePayload(this.#state, false);
+    const wanted = segmentHeaderBytes + recordBytes(payload.length) + neededBytes;
+    const reused = disk.list().includes(spareName) && wanted <= this.#segmentBytes;
+    if (reused) disk.rename(spareName, name);
+    const file = disk.open(name);
+    try {
+      if (!reused) allocate(file, Math.max(this.#segmentBytes, wanted));
+      const header = Buffer.alloc(segmentHeaderBytes + recordBytes(payload.length));
+      header.set(encodeSegmentHeader({ number, chain: this.#chain }));
+      const record: LogRecord = { type: "state", payload, batch: this.#batch + 1, endsBatch: false };
+      const chain = encodeRecord(header, segmentHeaderBytes, record, number, this.#chain);
+      file.write(0, header);
+      disk.flushNames();
+      this.#file?.close();
+      this.#file = file;
+      this.#position = header.length;
+      this.#chain = chain;
+      this.#segments.push({ number, name, lastIndex: 0 });
+    } catch (error) {
+      file.close();
+      disk.remove(name);
+      throw error;
+    }
+  }
+
+  #refuse(error: unknown, writes: LogWrite[]): void {
+    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") {
+      this.#die(error as Error);
+      return;
+    }
+    this.#queue.unshift(...writes);
+    this.#full = true;
+    this.#options.onFull(true);
+    this.#options.retryLater(() => {
+      this.#full = false;
+      this.#next();
+      if (!this.#full) this.#options.onFull(false);
+    });
+  }
+
+  #flushed(writes: LogWrite[], error: Error | undefined): void {
+    this.#flushing = false;
+    if (this.#stopped) {
+      this.#file?.close();
+      return;
+    }
+    // After a failed flush the kernel may have dropped the data: no second try can be trusted.
+    if (error !== undefined) {
+      this.#die(error);
+      return;
+    }
+    for (const write of writes) this.#remember(write);
+    // The next flush starts before the callbacks run, so that the disk does not wait for them.
+    this.#next();
+    for (const write of writes) write.done();
+    if (writes.some((write) => write.compact !== undefined || write.reset !== undefined))
+      this.#giveUpSegments();
+  }
+
+  #remember(write: LogWrite): void {
+    if (write.hardState !== undefined) this.#state.hardState = { ...write.hardState };
+    if (write.reset !== undefined) {
+      this.#state.compactIndex = write.reset.index;
+      this.#state.compactTerm = write.reset.term;
+      this.#entries = [];
+      this.#entriesBytes = 0;
+    }
+    if (write.compact !== undefined) this.#forget(write.compact);
+    for (const entry of write.entries) this.#append(entry);
+  }
+
+  #forget(compact: { index: number; term: number }): void {
+    const count = compact.index - this.#state.compactIndex;
+    if (count <= 0) return;
+    for (const entry of this.#entries.slice(0, count)) this.#entriesBytes -= entry.data.length;
+    this.#entries = this.#entries.slice(count);
+    this.#state.compactIndex = compact.index;
+    this.#state.compactTerm = compact.term;
+  }
+
+  #append(entry: Entry): void {
+    const at = entry.index - this.firstIndex;
+    if (at < 0) return;
+    assert(at <= this.#entries.length, "the log has no gap");
+    for (const dropped of this.#entries.slice(at)) this.#entriesBytes -= dropped.data.length;
+    this.#entries.length = at;
+    this.#entries.push(entry);
+    this.#entriesBytes += entry.data.length;
+  }
+
+  /** One file is kept for reuse; the rest goes. */
+  #giveUpSegments(): void {
+    const { disk } = this.#options;
+    while (this.#segments.length > 1) {
+      const oldest = this.#segments[0] as Segment;
+      if (oldest.lastIndex > this.#state.compactIndex) return;
+      this.#segments.shift();
+      const file = disk.open(oldest.name);
+      const reusable = file.sizeBytes === this.#segmentBytes && !disk.list().includes(spareName);
+      file.close();
+      if (reusable) disk.rename(oldest.name, spareName);
+      else disk.remove(oldest.name);
+    }
+  }
+
+  #die(error: Error): void {
+    this.#stopped = true;
+    this.#options.onFatal(
+      new FatalError("corrupt", `the replica's log can't be written: ${error.message}`, { cause: error }),
+    );
+  }
+}
+
+function statePayload(state: LogState, reset: boolean): Uint8Array {
+  const out = new ByteWriter(64);
+  writeLogState(out, state, reset);
+  return out.finish();
+}
+
+/** Zeroes a file up to a size: full disks are noticed here, and later flushes need not allocate. */
+function allocate(file: DiskFile, sizeBytes: number): void {
+  const zeros = Buffer.alloc(1 << 20);
+  for (let at = 0; at < sizeBytes; at += zeros.length) {
+    file.write(at, zeros.subarray(0, Math.min(zeros.length, sizeBytes - at)));
+  }
+}
