@@ -39,12 +39,12 @@ export function fieldsAgreedByClientSideApply(
 export function refreshLastApplied(object: KubeObject, configuration: KubeObject): void {
   const { annotations } = object.metadata;
   if (annotations === undefined || own(annotations, annotation) === undefined) return;
-  const { [annotation]: _recorded, ...others } = configuration.metadata.annotations ?? {};
+  const { [annotation]: _recorded, ...others } = configuration.metadata?.annotations ?? {};
   const text = `${sortedJson({
     ...configuration,
     metadata: {
       ...configuration.metadata,
-      ...(configuration.metadata.annotations === undefined ? {} : { annotations: others }),
+      ...(configuration.metadata?.annotations === undefined ? {} : { annotations: others }),
     },
   })}\n`;
   if (text.length <= annotationsBytesMax) annotations[annotation] = text;

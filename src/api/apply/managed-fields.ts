@@ -141,6 +141,7 @@ export function applyPatch(request: ApplyRequest): KubeObject {
     if (isEmpty(fields)) settled.delete(id);
     else settled.set(id, { ...self, fields, time: isNoop ? self.time : now });
   }
+  result.metadata ??= {};
   if (manager === "kubectl") refreshLastApplied(result, configuration);
   setManagedFields(result, encodeManagers(settled));
   return result;

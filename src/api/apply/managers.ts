@@ -29,7 +29,12 @@ const oldUpdatesManager = "ancient-changes";
 export function decodeManagers(entries: readonly ManagedFieldsEntry[] | undefined): Managers | undefined {
   const result = new Map<string, Manager>();
   for (const entry of Array.isArray(entries) ? entries : []) {
-    if (typeof entry !== "object" || entry === null || (entry.operation !== "Apply" && entry.operation !== "Update")) return undefined;
+    if (
+      typeof entry !== "object" ||
+      entry === null ||
+      (entry.operation !== "Apply" && entry.operation !== "Update")
+    )
+      return undefined;
     if (entry.apiVersion === undefined || entry.apiVersion === "" || entry.fieldsType !== "FieldsV1")
       return undefined;
     if (entry.fieldsV1 !== undefined && !isObject(entry.fieldsV1)) return undefined;
