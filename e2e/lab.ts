@@ -55,14 +55,6 @@ export class TestLab {
     return must(launcher, ["lab", ...args], { timeoutMs: 120_000 });
   }
 
-  /** The process id of a node's trivet, as it is now. */
-  async pid(name: string): Promise<number> {
-    const status = JSON.parse(await this.do("status", "--format", "json")) as { nodes: LabNode[] };
-    const pid = status.nodes.find((each) => each.name === name)?.pid;
-    assert.ok(pid !== undefined && pid > 0, `process of ${name}`);
-    return pid;
-  }
-
   /** Runs `trivet ARGS` on a node. */
   async exec(node: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
     return run(launcher, ["lab", "exec", node, "--", launcher, ...args], { timeoutMs: 180_000 });

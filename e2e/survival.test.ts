@@ -215,7 +215,7 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
     );
     const writer = new Writer("restart", lab.kubeconfig, lab.endpoints()).start();
     await waitFor("writes", 10_000, () => writer.count > 50);
-    for (const node of lab.nodes) process.kill(await lab.pid(node.name), "SIGKILL");
+    await Promise.all(lab.nodes.map((each) => lab.do("kill", each.name, "--keep-pods")));
     await delay(500);
     await Promise.all(lab.nodes.map((each) => lab.do("start", each.name)));
     await waitFor("all nodes are Ready", 60_000, async () =>

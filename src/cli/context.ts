@@ -7,6 +7,9 @@ export interface ServeOptions {
   /** Only with components "api": port of the API server; 0 for any free one. */
   port?: number;
   serviceCidr?: string;
+  /** For a data directory that holds no node yet: serve makes a new cluster there. */
+  name?: string;
+  address?: string;
 }
 
 /** Rooms that the command line may not import: `main` puts them in. */

@@ -60,10 +60,14 @@ export function createProgram(context: CommandContext): Command {
     )
     .option("--port <port>", "with --components api: port of the API server, 0 for any")
     .option("--service-cidr <block>", "with --components api: addresses of Services")
+    .option("--name <name>", "name of the node, where the data directory holds none yet")
+    .option("--address <ip>", "its address, where the data directory holds none yet")
     .action((flags) =>
       context.hooks.serve({
         dataDir: flags.dataDir,
         components: String(flags.components).split(","),
+        ...(flags.name === undefined ? {} : { name: flags.name }),
+        ...(flags.address === undefined ? {} : { address: flags.address }),
         ...(flags.port === undefined ? {} : { port: Number(flags.port) }),
         ...(flags.serviceCidr === undefined ? {} : { serviceCidr: flags.serviceCidr }),
       }),

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { CommandContext } from "#cli/context.ts";
 import { Progress } from "#cli/progress.ts";
 import { createProgram, runProgram } from "#cli/program.ts";
+import { addLabCommands } from "#lab/program.ts";
 import { version } from "./version.ts";
 
 const context: CommandContext = {
@@ -24,4 +25,6 @@ const context: CommandContext = {
   },
 };
 
-await runProgram(createProgram(context), process.argv.slice(2));
+const program = createProgram(context);
+addLabCommands(program, context);
+await runProgram(program, process.argv.slice(2));
