@@ -7,7 +7,7 @@ import type { Raft } from "./raft.ts";
 import { handleReadIndex, handleRoundAnswer, releaseEarlyReads } from "./reads.ts";
 import { broadcastAppend, broadcastHeartbeat, sendAppend } from "./replication.ts";
 import { ProposalDroppedError } from "./types.ts";
-import type { Message, NodeId } from "./types.ts";
+import type { Entry, Message, NodeId } from "./types.ts";
 
 export function stepLeader(raft: Raft, message: Message): void {
   switch (message.type) {
@@ -73,13 +73,18 @@ function handleProposal(raft: Raft, message: Message): void {
     throw new ProposalDroppedError(`leadership is being transferred to ${raft.transferTarget.toString(16)}`);
   }
   let confIndex = raft.pendingConfIndex;
-  for (const [position, { confChange }] of entries.entries()) {
-    if (confChange === undefined) continue;
-    const refusal = refusalOf(raft, confChange);
-    if (refusal !== undefined) throw new ProposalDroppedError(`conf change refused: ${refusal}`);
-    confIndex = raft.log.lastIndex() + position + 1;
-  }
-  if (!raft.appendEntries(entries)) throw new ProposalDroppedError("too much uncommitted data");
+  const accepted = entries.map((entry, position): Entry => {
+    if (entry.confChange === undefined) return entry;
+    const refusal = refusalOf(raft, entry.confChange);
+    if (refusal === undefined) {
+      confIndex = raft.log.lastIndex() + position + 1;
+      return entry;
+    }
+    // Its place is taken by an empty entry, so that the rest of the message stays as proposed.
+    raft.trace(`ignoring conf change: ${refusal}`);
+    return { index: 0, term: 0, type: "normal", data: new Uint8Array(0) };
+  });
+  if (!raft.appendEntries(accepted)) throw new ProposalDroppedError("too much uncommitted data");
   raft.pendingConfIndex = confIndex;
   broadcastAppend(raft);
 }

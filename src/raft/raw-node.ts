@@ -11,7 +11,7 @@
 
 import { assert } from "#base/assert.ts";
 import { entriesBytes } from "./entry-size.ts";
-import { applyConfChange } from "./membership.ts";
+import { applyConfChange, refusalOf } from "./membership.ts";
 import { Raft } from "./raft.ts";
 import { localAppendThread, localApplyThread, ProposalDroppedError } from "./types.ts";
 import type {
@@ -76,8 +76,13 @@ export class RawNode {
     this.#propose({ index: 0, term: 0, type: "normal", data });
   }
 
-  /** As `propose`. A leader refuses while another change is pending, and what could not be applied. */
+  /**
+   * As `propose`. On the leader it throws, with the reason, also for a change that may not be made now or at
+   * all. A leader to whom such a change is forwarded appends an empty entry instead.
+   */
   proposeConfChange(confChange: ConfChange): void {
+    const refusal = this.raft.role === "leader" ? refusalOf(this.raft, confChange) : undefined;
+    if (refusal !== undefined) throw new ProposalDroppedError(`conf change refused: ${refusal}`);
     this.#propose({ index: 0, term: 0, type: "confChange", data: new Uint8Array(0), confChange });
   }
 
