@@ -31,7 +31,8 @@ function flatten(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const result: Json = {};
   for (const [key, each] of Object.entries(value)) {
-    if (key === "description") continue;
+    // A property may be called "description"; only texts are left out.
+    if (key === "description" && typeof each === "string") continue;
     if (key === "allOf" && Array.isArray(each) && each.length === 1) Object.assign(result, flatten(each[0]));
     else result[key] = flatten(each);
   }
