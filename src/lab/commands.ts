@@ -37,13 +37,14 @@ export function trivetProgram(trivet: readonly string[], dataDir = "/var/lib/tri
       "--format",
       "short",
     ],
-    join: ({ name, address, role }, joinString) => [
-      ...[...trivet, "join", joinString, ...common, "--name", name, "--address", address, "--no-start"],
-      ...(role === "worker" ? ["--worker"] : []),
-    ],
-    waitReady: (_host, timeoutSeconds) => [
-      ...[...trivet, "status", ...common, "--wait-ready", "--timeout", String(timeoutSeconds)],
-    ],
+    join: ({ name, address, role }, joinString) => {
+      const self = ["--name", name, "--address", address, ...(role === "worker" ? ["--worker"] : [])];
+      return [...trivet, "join", joinString, ...common, ...self, "--no-start"];
+    },
+    waitReady: (_host, timeoutSeconds) => {
+      const waiting = ["--wait-ready", "--timeout", String(timeoutSeconds)];
+      return [...trivet, "status", ...common, ...waiting];
+    },
   };
 }
 
@@ -116,10 +117,8 @@ export async function labStatus({ dir = defaultLabDir }: Where = {}): Promise<Ho
 export function formatStatus(hosts: readonly HostStatus[]): string {
   const rows = [["NAME", "ADDRESS", "ROLE", "STATE", "PID", "PROCESSES", "CUT OFF FROM"]];
   for (const host of hosts) {
-    rows.push([
-      ...[host.name, host.address, host.role, host.state, String(host.pid ?? "-"), String(host.processes)],
-      host.cutOffFrom.join(",") || "-",
-    ]);
+    const { name, address, role, state, pid = "-", processes, cutOffFrom } = host;
+    rows.push([name, address, role, state, String(pid), String(processes), cutOffFrom.join(",") || "-"]);
   }
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows

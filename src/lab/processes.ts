@@ -37,7 +37,7 @@ export function execute(
       },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
-        resolve({ code, stdout, stderr: code === -1 && stderr === "" ? String(error) : stderr });
+        resolve({ code, stdout, stderr: code === -1 && stderr === "" ? (error?.message ?? "") : stderr });
       },
     );
     child.stdin?.on("error", () => {});

@@ -67,10 +67,8 @@ export async function plugIn(lab: LabState, host: HostState): Promise<void> {
   const port = portOf(host);
   await unplug(lab, host);
   const pid = String(host.init!.pid);
-  await must("ip", [
-    ...["-n", namespace, "link", "add", "name", port, "type", "veth"],
-    ...["peer", "name", "eth0", "address", macOf(host.address), "netns", pid],
-  ]);
+  const veth = ["link", "add", "name", port, "type", "veth", "peer", "name", "eth0"];
+  await must("ip", ["-n", namespace, ...veth, "address", macOf(host.address), "netns", pid]);
   await must("ip", ["-n", namespace, "link", "set", "dev", port, "master", "br0", "up"]);
   const prefix = lab.subnet.split("/")[1];
   const lines = [

@@ -55,7 +55,7 @@ function skeleton(node: ProxyNode): Ruleset {
   const toNodePort = "fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap";
   const chains: Record<string, Chain> = {
     refuse: { rules: ["meta l4proto tcp reject with tcp reset", "reject with icmp port-unreachable"] },
-    drop: { rules: ["drop"] },
+    discard: { rules: ["drop"] },
     services: {
       rules: [
         `ip daddr ${node.serviceCidr} ip saddr != ${node.clusterCidr} ${setMark}`,
@@ -114,7 +114,7 @@ function compilePort(ruleset: Ruleset, port: ServicePort, node: ProxyNode): void
     ? pickChain(ruleset, port, "local", port.localEndpoints)
     : pickChain(ruleset, port, "service", port.endpoints);
   if (inside !== undefined) put("service-ips", key(port.clusterIP), `goto ${inside}`);
-  else put("refused-ips", key(port.clusterIP), port.endpoints.length > 0 ? "goto drop" : "goto refuse");
+  else put("refused-ips", key(port.clusterIP), port.endpoints.length > 0 ? "goto discard" : "goto refuse");
 
   if (external.length > 0 || nodePortKey !== undefined) {
     const outside = externalChain(ruleset, port, node);
@@ -141,7 +141,7 @@ function compilePort(ruleset: Ruleset, port: ServicePort, node: ProxyNode): void
 /** What becomes of outside traffic that no endpoint takes: silence if endpoints elsewhere may get it from a balancer. */
 function refusalOutside(port: ServicePort): string | undefined {
   if (port.endpoints.length === 0 && port.localEndpoints.length === 0) return "goto refuse";
-  return port.externalLocal && port.localEndpoints.length === 0 ? "goto drop" : undefined;
+  return port.externalLocal && port.localEndpoints.length === 0 ? "goto discard" : undefined;
 }
 
 /**
