@@ -5,7 +5,7 @@ import { changeSimply, ConfChangeError, enterJoint, leaveJoint, restoreMembershi
 import type { Membership, NewMemberOptions } from "./confchange.ts";
 import { parseDatadriven } from "./testing/datadriven.ts";
 import type { Directive } from "./testing/datadriven.ts";
-import { goldenFiles, goldenSkip } from "./testing/golden.ts";
+import { goldenFiles, goldenSkip } from "./testing/golden.test-suite.ts";
 import { emptyConfState } from "./testing/memory-storage.ts";
 import { describeProgress, parseChanges } from "./testing/transcript.ts";
 import { describeConfiguration, emptyConfiguration, isJoint, toConfState } from "./tracker.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { parseDatadriven } from "./testing/datadriven.ts";
-import { goldenFiles, goldenSkip } from "./testing/golden.ts";
+import { goldenFiles, goldenSkip } from "./testing/golden.test-suite.ts";
 import { Interaction } from "./testing/interaction.ts";
 
 // Compared in full but for log lines, whose wording is each implementation's own.

@@ -9,7 +9,7 @@ import {
 } from "./quorum.ts";
 import { parseDatadriven } from "./testing/datadriven.ts";
 import type { Directive } from "./testing/datadriven.ts";
-import { goldenFiles, goldenSkip } from "./testing/golden.ts";
+import { goldenFiles, goldenSkip } from "./testing/golden.test-suite.ts";
 
 test("golden: quorum scenarios match to the letter", { skip: goldenSkip }, async (t) => {
   const files = goldenFiles("quorum/testdata");

@@ -83,7 +83,7 @@ export class Interaction {
         this.#forEach(ids, "processing apply thread", (member) => this.#processApply(member));
         break;
       case "propose":
-        this.#member(id).node.propose(Buffer.from(positional[1] ?? ""));
+        this.#member(id).node.propose(new TextEncoder().encode(positional[1]));
         break;
       case "propose-conf-change":
         this.#proposeConfChange(id, options, input);

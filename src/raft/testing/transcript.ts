@@ -65,7 +65,7 @@ const changeLetters: Record<ConfChangeType, string> = {
 };
 
 /** Marks, in a change's context, what was proposed in the older of the two notations. */
-export const firstVersionContext = Buffer.from("v1");
+export const firstVersionContext = new TextEncoder().encode("v1");
 
 /** `v1 l2 r3`. */
 export function parseChanges(text: string): ConfChange["changes"] {
@@ -118,8 +118,8 @@ export function describeMessage(message: Message, indent = ""): string {
 export function describeEntry(entry: Entry): string {
   const place = `${entry.term}/${entry.index}`;
   const change = entry.confChange;
-  if (change === undefined) return `${place} EntryNormal "${Buffer.from(entry.data).toString()}"`;
-  const isFirstVersion = firstVersionContext.equals(change.context);
+  if (change === undefined) return `${place} EntryNormal "${new TextDecoder().decode(entry.data)}"`;
+  const isFirstVersion = change.context === firstVersionContext;
   const steps = change.changes.map(({ type, nodeId }) => ` ${changeLetters[type]}${nodeId}`).join("");
   return `${place} EntryConfChange${isFirstVersion ? "" : "V2"}${steps}`;
 }
