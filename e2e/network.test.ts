@@ -175,25 +175,18 @@ async function startPod(name: string, host: string): Promise<void> {
   await eventually(async () => assert.match(await askFromHost(host, ip(name), 8080), new RegExp(`^${name}`)));
 }
 
-function inPod(pod: string, argv: string[], input = "") {
+function inPod(pod: string, argv: string[]) {
   const { host } = pods.get(pod)!;
-  return lab.run(host, ["nsenter", `--net=/run/netns/${pod}`, ...argv], { input });
+  return lab.run(host, ["nsenter", `--net=/run/netns/${pod}`, ...argv]);
 }
 
 function client(address: string, port: number, protocol = "tcp"): string[] {
-  return [
-    "timeout",
-    "2",
-    "busybox",
-    "nc",
-    ...(protocol === "udp" ? ["-u", "-w", "1"] : []),
-    address,
-    String(port),
-  ];
+  if (protocol === "tcp") return ["timeout", "2", "busybox", "nc", address, String(port)];
+  return [node, `${source}/network/ask.ts`, address, String(port)];
 }
 
 async function ask(pod: string, address: string, port: number, protocol = "tcp"): Promise<string> {
-  return (await inPod(pod, client(address, port, protocol), "hello\n")).stdout.trim();
+  return (await inPod(pod, client(address, port, protocol))).stdout.trim();
 }
 
 async function askFromHost(host: string, address: string, port: number): Promise<string> {

@@ -47,7 +47,7 @@ const network = await startNetwork({
   serviceCidr: "10.43.0.0/16",
   ownServiceIPs: ["10.43.0.10"],
   cniConfDir: "/etc/cni/net.d",
-  cniDataDir: "/var/lib/cni/networks",
+  cniDataDir: "/run/trivet/cni",
   clock: systemClock,
   logger,
 });
