@@ -131,7 +131,8 @@ function takeRecord(log: RecoveredLog, record: LogRecord): void {
 
 function checkBeginning(log: RecoveredLog): void {
   const first = log.entries[0];
-  if (first !== undefined && first.index !== log.state.compactIndex + 1) throw corrupt("entries", first.index);
+  if (first !== undefined && first.index !== log.state.compactIndex + 1)
+    throw corrupt("entries", first.index);
 }
 
 /** True when an undamaged record of a batch after `batch` stands anywhere in `bytes`. */

@@ -1,0 +1,34 @@
+/** The answers of a replica that can't do what it was asked, in etcd's words where clients know them. */
+
+import { StatusError } from "#base/errors.ts";
+
+/** Nobody knows whether the write took place. */
+export function timeoutError(): StatusError {
+  return new StatusError("Timeout", "etcdserver: request timed out");
+}
+
+/** It certainly did not take place. */
+export function noLeaderError(): StatusError {
+  return new StatusError(
+    "ServiceUnavailable",
+    "etcdserver: no leader: this node reaches no majority of the datastore's voters",
+    { details: { retryAfterSeconds: 1 } },
+  );
+}
+
+export function overloadError(): StatusError {
+  return new StatusError("TooManyRequests", "etcdserver: too many requests", {
+    details: { retryAfterSeconds: 1 },
+  });
+}
+
+export function stoppedError(): StatusError {
+  return new StatusError("ServiceUnavailable", "etcdserver: server stopped");
+}
+
+export function diskFullError(): StatusError {
+  return new StatusError(
+    "ServiceUnavailable",
+    "the datastore's disk is full: free space under the data directory",
+  );
+}

@@ -1,0 +1,160 @@
+/**
+ * Snapshots on their way. The sender freezes its state and answers for chunks; the receiver pulls them,
+ * one at a time, so neither holds more than a chunk, a slow receiver slows nobody, and a lost connection
+ * costs one chunk. Raft learns of a snapshot only when the receiver has all of it.
+ */
+
+import type { Clock, Logger, Random } from "#base/ports.ts";
+import type { ConfState, NodeId, Snapshot } from "#raft/types.ts";
+import { SnapshotTemporarilyUnavailableError } from "#raft/types.ts";
+import { ByteReader, ByteWriter } from "#store/bytes.ts";
+import type { SnapshotWriter } from "#store/snapshot.ts";
+import { SnapshotReader } from "#store/snapshot.ts";
+import type { StateDirectory } from "#store/state-directory.ts";
+import type { Store } from "#store/store.ts";
+import type { Calls } from "./calls.ts";
+import { formatMemberId } from "./member-id.ts";
+
+export const chunkBytes = 256 << 10;
+const reuseMs = 10_000;
+const idleMs = 30_000;
+const maxOpen = 4;
+
+interface Outgoing {
+  snapshot: Snapshot;
+  reader: SnapshotReader;
+  openedMs: number;
+  usedMs: number;
+}
+
+/** The snapshots that this replica can be asked for. */
+export class SnapshotSender {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #open = new Map<string, Outgoing>();
+
+  constructor(clock: Clock, random: Random) {
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** The present state; one that was frozen a moment ago will do for several receivers. */
+  take(store: Store): Snapshot {
+    const now = this.#clock.monotonicMs();
+    const recent = [...this.#open.values()].at(-1);
+    if (recent !== undefined && now - recent.openedMs < reuseMs) return recent.snapshot;
+    if (this.#open.size >= maxOpen) throw new SnapshotTemporarilyUnavailableError();
+    const reader = new SnapshotReader(store);
+    const confState = reader.note("confState");
+    if (confState === undefined) {
+      reader.close();
+      throw new SnapshotTemporarilyUnavailableError();
+    }
+    const { index, term } = reader.position;
+    const token = Buffer.from(this.#random.bytes(12)).toString("hex");
+    const snapshot = { metadata: { index, term, confState: JSON.parse(confState) as ConfState }, token };
+    this.#open.set(token, { snapshot, reader, openedMs: now, usedMs: now });
+    return snapshot;
+  }
+
+  /** Answers a receiver: where the next chunk begins (0: nowhere) and this chunk. */
+  chunk(body: Uint8Array): Uint8Array {
+    const from = new ByteReader(body);
+    const outgoing = this.#open.get(from.text());
+    if (outgoing === undefined) throw new SnapshotTemporarilyUnavailableError();
+    outgoing.usedMs = this.#clock.monotonicMs();
+    const { bytes, next } = outgoing.reader.chunk(from.integer(), chunkBytes);
+    return new ByteWriter(bytes.length + 16)
+      .integer(next ?? 0)
+      .bytes(bytes)
+      .finish();
+  }
+
+  /** Closes what nobody asks for any more. */
+  tick(): void {
+    const now = this.#clock.monotonicMs();
+    for (const [token, { reader, usedMs }] of this.#open) {
+      if (now - usedMs < idleMs) continue;
+      reader.close();
+      this.#open.delete(token);
+    }
+  }
+
+  close(): void {
+    for (const { reader } of this.#open.values()) reader.close();
+    this.#open.clear();
+  }
+}
+
+/** The snapshot that is coming in, at most one. */
+export class SnapshotReceiver {
+  readonly #calls: Calls;
+  readonly #state: StateDirectory;
+  readonly #logger: Logger;
+  /** The transfer that counts; an older one that still has an answer outstanding finds that it doesn't. */
+  #current: { token: string; writer: SnapshotWriter } | undefined;
+  #complete: { token: string; writer: SnapshotWriter } | undefined;
+
+  constructor(calls: Calls, state: StateDirectory, logger: Logger) {
+    this.#calls = calls;
+    this.#state = state;
+    this.#logger = logger;
+  }
+
+  /** Fetches a snapshot from its sender. Resolves to true when it is here, complete; false when it failed or was overtaken by another. */
+  async fetch(from: NodeId, snapshot: Snapshot): Promise<boolean> {
+    const { token } = snapshot;
+    if (this.#current?.token === token || this.#complete?.token === token) return false;
+    this.#drop();
+    const transfer = { token, writer: this.#state.receive() };
+    this.#current = transfer;
+    this.#logger.info("receiving a snapshot", { from: formatMemberId(from), index: snapshot.metadata.index });
+    try {
+      for (let at: number | undefined = 0; at !== undefined;) {
+        const request: Uint8Array = new ByteWriter().text(token).integer(at).finish();
+        const answer = new ByteReader(await this.#chunk(from, request));
+        if (this.#current !== transfer) return false;
+        const next = answer.integer();
+        transfer.writer.add(answer.bytes());
+        at = next === 0 ? undefined : next;
+      }
+      this.#current = undefined;
+      this.#complete = transfer;
+      return true;
+    } catch (error) {
+      this.#logger.warn("the snapshot did not come", { error: String(error) });
+      if (this.#current === transfer) this.#drop();
+      return false;
+    }
+  }
+
+  /** The complete snapshot with this token, which is the caller's from now on. */
+  claim(token: string): SnapshotWriter | undefined {
+    if (this.#complete?.token !== token) return undefined;
+    const { writer } = this.#complete;
+    this.#complete = undefined;
+    return writer;
+  }
+
+  close(): void {
+    this.#drop();
+  }
+
+  /** A chunk may be asked for again: a lost connection does not end the transfer. */
+  async #chunk(from: NodeId, request: Uint8Array): Promise<Uint8Array> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#calls.call(from, "chunk", request, 5000);
+      } catch (error) {
+        if (attempt === 5) throw error;
+      }
+    }
+  }
+
+  #drop(): void {
+    this.#current?.writer.close();
+    this.#complete?.writer.close();
+    this.#current = undefined;
+    this.#complete = undefined;
+  }
+}
