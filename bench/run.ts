@@ -1,0 +1,22 @@
+/** `npm run bench`: runs every benchmark in turn, or those named (`npm run bench -- store api`). Each prints its own table. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { cpus, release } from "node:os";
+
+const all = ["node", "api", "store", "failover"];
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((each) => !all.includes(each));
+if (unknown.length > 0) {
+  console.error(`no benchmark named ${unknown.join(", ")}: there are ${all.join(", ")}`);
+  process.exit(1);
+}
+
+console.log(
+  `${new Date().toISOString().slice(0, 10)}, ${cpus().length} x ${cpus()[0]?.model ?? "?"}, Linux ${release()}, Node ${process.version}`,
+);
+for (const name of wanted.length > 0 ? wanted : all) {
+  const file = new URL(`./${name}.ts`, import.meta.url).pathname;
+  if (!existsSync(file)) throw new Error(`${file} is missing`);
+  const { status } = spawnSync(process.execPath, [file], { stdio: "inherit" });
+  if (status !== 0) process.exitCode = 1;
+}
