@@ -148,6 +148,14 @@ export class ReplicaLog {
     this.#next();
   }
 
+  /** Makes an empty log begin after this position, in memory at once. Only before anything else is written. */
+  beginAfter(index: number, term: number): void {
+    assert(!this.#flushing && this.#queue.length === 0, "a log begins once");
+    const write: LogWrite = { entries: [], reset: { index, term }, done: () => undefined };
+    this.#remember(write);
+    this.write(write);
+  }
+
   /** No callbacks come any more. What was flushed stays. */
   close(): void {
     this.#stopped = true;

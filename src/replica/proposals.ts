@@ -5,6 +5,7 @@
  * may safely be made again in the new term. A failover thus delays writes and does not fail them.
  */
 
+import { StatusError } from "#base/errors.ts";
 import type { Clock } from "#base/ports.ts";
 import type { NodeId } from "#raft/types.ts";
 import type { Applied } from "#store/store.ts";
@@ -57,6 +58,7 @@ interface Pending {
 
 const resendMs = 500;
 const maxPendingBytes = 64 << 20;
+const maxEntryBytes = 4 << 20;
 
 export class Proposals {
   readonly life: number;
@@ -88,6 +90,9 @@ export class Proposals {
     }
     const sequence = ++this.#sequence;
     const data = encodeProposal({ life: this.life, sequence, command });
+    if (data.length > maxEntryBytes) {
+      return Promise.reject(new StatusError("RequestEntityTooLarge", "etcdserver: request is too large"));
+    }
     this.#pendingBytes += data.length;
     return new Promise((resolve, reject) => {
       const pending: Pending = {

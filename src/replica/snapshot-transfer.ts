@@ -18,6 +18,7 @@ import { formatMemberId } from "./member-id.ts";
 export const chunkBytes = 256 << 10;
 const reuseMs = 10_000;
 const idleMs = 30_000;
+const stalledMs = 10_000;
 const maxOpen = 4;
 
 interface Outgoing {
@@ -32,6 +33,8 @@ export class SnapshotSender {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #open = new Map<string, Outgoing>();
+  /** When a receiver was sent to, or asked, last. */
+  readonly #askedMs = new Map<NodeId, number>();
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -58,7 +61,8 @@ export class SnapshotSender {
   }
 
   /** Answers a receiver: where the next chunk begins (0: nowhere) and this chunk. */
-  chunk(body: Uint8Array): Uint8Array {
+  chunk(receiver: NodeId, body: Uint8Array): Uint8Array {
+    this.#askedMs.set(receiver, this.#clock.monotonicMs());
     const from = new ByteReader(body);
     const outgoing = this.#open.get(from.text());
     if (outgoing === undefined) throw new SnapshotTemporarilyUnavailableError();
@@ -68,6 +72,16 @@ export class SnapshotSender {
       .integer(next ?? 0)
       .bytes(bytes)
       .finish();
+  }
+
+  /** True once this receiver has asked for nothing for long. The first call for it only starts the watch. */
+  isIdle(receiver: NodeId): boolean {
+    const now = this.#clock.monotonicMs();
+    const asked = this.#askedMs.get(receiver);
+    if (asked !== undefined && now - asked < stalledMs) return false;
+    if (asked === undefined) this.#askedMs.set(receiver, now);
+    else this.#askedMs.delete(receiver);
+    return asked !== undefined;
   }
 
   /** Closes what nobody asks for any more. */
@@ -101,10 +115,10 @@ export class SnapshotReceiver {
     this.#logger = logger;
   }
 
-  /** Fetches a snapshot from its sender. Resolves to true when it is here, complete; false when it failed or was overtaken by another. */
-  async fetch(from: NodeId, snapshot: Snapshot): Promise<boolean> {
+  /** Fetches a snapshot from its sender. Resolves when it is here, has failed, or another one has taken its place. */
+  async fetch(from: NodeId, snapshot: Snapshot): Promise<"complete" | "failed" | "overtaken"> {
     const { token } = snapshot;
-    if (this.#current?.token === token || this.#complete?.token === token) return false;
+    if (this.#current?.token === token || this.#complete?.token === token) return "overtaken";
     this.#drop();
     const transfer = { token, writer: this.#state.receive() };
     this.#current = transfer;
@@ -113,18 +127,19 @@ export class SnapshotReceiver {
       for (let at: number | undefined = 0; at !== undefined;) {
         const request: Uint8Array = new ByteWriter().text(token).integer(at).finish();
         const answer = new ByteReader(await this.#chunk(from, request));
-        if (this.#current !== transfer) return false;
+        if (this.#current !== transfer) return "overtaken";
         const next = answer.integer();
         transfer.writer.add(answer.bytes());
         at = next === 0 ? undefined : next;
       }
       this.#current = undefined;
       this.#complete = transfer;
-      return true;
+      return "complete";
     } catch (error) {
       this.#logger.warn("the snapshot did not come", { error: String(error) });
-      if (this.#current === transfer) this.#drop();
-      return false;
+      if (this.#current !== transfer) return "overtaken";
+      this.#drop();
+      return "failed";
     }
   }
 
