@@ -1,0 +1,24 @@
+/** The controllers that run, with what each needs from outside. */
+import type { Controller } from "#controllers/controller.ts";
+import { deploymentController } from "#controllers/deployment.ts";
+import { endpointSliceController } from "#controllers/endpoint-slice.ts";
+import { endpointsController } from "#controllers/endpoints.ts";
+import { garbageCollector } from "#controllers/garbage-collector.ts";
+import { namespaceController } from "#controllers/namespace.ts";
+import { replicaSetController } from "#controllers/replica-set.ts";
+import { rootCaController } from "#controllers/root-ca.ts";
+import { serviceAccountController } from "#controllers/service-account.ts";
+import type { ManagerOptions } from "./options.ts";
+
+export function controllersFor(options: ManagerOptions): Controller[] {
+  return [
+    deploymentController,
+    replicaSetController,
+    endpointsController,
+    endpointSliceController,
+    namespaceController,
+    serviceAccountController,
+    rootCaController(options.rootCa),
+    garbageCollector,
+  ];
+}

@@ -1,0 +1,101 @@
+/** What pods ask for, and nodes with their sums. */
+import type * as core from "kubernetes-types/core/v1.d.ts";
+import { quantityMilliValue, quantityValue } from "#kinds/quantity.ts";
+import type { Amounts, Node, NodeInfo, Pod } from "./types.ts";
+
+const guessedMilliCpu = 100;
+const guessedMemory = 200 * 1024 * 1024;
+
+interface Asked {
+  requests: Record<string, number>;
+  assumed: { milliCpu: number; memory: number };
+}
+
+const askedByPod = new WeakMap<Pod, Asked>();
+
+export function makeNodeInfo(node: Node, pods: readonly Pod[]): NodeInfo {
+  const requested: Record<string, number> = { pods: pods.length };
+  const assumed = { milliCpu: 0, memory: 0 };
+  for (const pod of pods) {
+    const asked = askedBy(pod);
+    for (const [name, amount] of Object.entries(asked.requests))
+      requested[name] = (requested[name] ?? 0) + amount;
+    assumed.milliCpu += asked.assumed.milliCpu;
+    assumed.memory += asked.assumed.memory;
+  }
+  const allocatable = amounts(node.status.allocatable ?? node.status.capacity);
+  return { node, name: node.metadata.name ?? "", pods, allocatable, requested, assumed };
+}
+
+export function withPods(info: NodeInfo, pods: readonly Pod[]): NodeInfo {
+  return makeNodeInfo(info.node, pods);
+}
+
+/** Containers run together, init containers one after the other beside the sidecars started before them. */
+export function askedBy(pod: Pod): Asked {
+  const known = askedByPod.get(pod);
+  if (known !== undefined) return known;
+  const asked = {
+    requests: podTotal(pod, requestsOf),
+    assumed: assumedOf(pod),
+  };
+  askedByPod.set(pod, asked);
+  return asked;
+}
+
+export function requestsOfPod(pod: Pod): Amounts {
+  return askedBy(pod).requests;
+}
+
+function podTotal(
+  pod: Pod,
+  requests: (container: core.Container) => Record<string, number>,
+): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const container of pod.spec.containers) add(total, requests(container));
+  const sidecars: Record<string, number> = {};
+  const initial: Record<string, number> = {};
+  for (const container of pod.spec.initContainers ?? []) {
+    const needs = requests(container);
+    if ((container as { restartPolicy?: string }).restartPolicy === "Always") {
+      add(total, needs);
+      add(sidecars, needs);
+      raise(initial, sidecars);
+    } else {
+      const together = { ...sidecars };
+      add(together, needs);
+      raise(initial, together);
+    }
+  }
+  raise(total, initial);
+  add(total, amounts(pod.spec.overhead));
+  return total;
+}
+
+function requestsOf(container: core.Container): Record<string, number> {
+  return amounts(container.resources?.requests);
+}
+
+function assumedOf(pod: Pod): { milliCpu: number; memory: number } {
+  const total = podTotal(pod, (container) => {
+    const requests = requestsOf(container);
+    return { cpu: requests["cpu"] ?? guessedMilliCpu, memory: requests["memory"] ?? guessedMemory };
+  });
+  return { milliCpu: total["cpu"] ?? 0, memory: total["memory"] ?? 0 };
+}
+
+function amounts(list: Record<string, unknown> | undefined): Record<string, number> {
+  const result: Record<string, number> = {};
+  for (const [name, quantity] of Object.entries(list ?? {})) {
+    result[name] = name === "cpu" ? quantityMilliValue(String(quantity)) : quantityValue(String(quantity));
+  }
+  return result;
+}
+
+function add(total: Record<string, number>, more: Record<string, number>): void {
+  for (const [name, amount] of Object.entries(more)) total[name] = (total[name] ?? 0) + amount;
+}
+
+function raise(total: Record<string, number>, least: Record<string, number>): void {
+  for (const [name, amount] of Object.entries(least)) total[name] = Math.max(total[name] ?? 0, amount);
+}

@@ -1,0 +1,137 @@
+/** The decision for one pod: which node, or why none, and whom to send away for it. */
+import { failureMessage } from "./failure-message.ts";
+import { interPodAffinity, interPodAffinityScore } from "./pod-affinity.ts";
+import { nodeAffinity, nodeName, nodeUnschedulable, taintToleration } from "./node-filters.ts";
+import { preempt } from "./preempt.ts";
+import type { Preemption } from "./preempt.ts";
+import { nodePorts, nodeResourcesFit } from "./resource-filters.ts";
+import {
+  balancedAllocation,
+  imageLocality,
+  leastAllocated,
+  nodeAffinityScore,
+  taintTolerationScore,
+} from "./scores.ts";
+import { podTopologySpread, podTopologySpreadScore } from "./topology-spread.ts";
+import type { Filter, FilterPlugin, NodeInfo, Pod, Rejection, ScorePlugin, Snapshot } from "./types.ts";
+import { bindingsFor, nodeVolumeLimits, volumeBinding, volumeRestrictions, volumeZone } from "./volumes.ts";
+import type { VolumeBindings } from "./volumes.ts";
+
+/** In upstream's order: a node's first objection is the one that is told. */
+const filters: readonly FilterPlugin[] = [
+  nodeUnschedulable,
+  nodeName,
+  taintToleration,
+  nodeAffinity,
+  nodePorts,
+  nodeResourcesFit,
+  volumeRestrictions,
+  nodeVolumeLimits,
+  volumeBinding,
+  volumeZone,
+  podTopologySpread,
+  interPodAffinity,
+];
+
+const scores: readonly ScorePlugin[] = [
+  taintTolerationScore,
+  nodeAffinityScore,
+  leastAllocated,
+  podTopologySpreadScore,
+  interPodAffinityScore,
+  balancedAllocation,
+  imageLocality,
+];
+
+export type Decision =
+  | { type: "bind"; nodeName: string; volumes: VolumeBindings }
+  | { type: "unschedulable"; message: string; preemption: Preemption | undefined };
+
+/** `choose`: picks one of so many equally good nodes. */
+export function schedule(pod: Pod, snapshot: Snapshot, choose: (count: number) => number): Decision {
+  if (snapshot.nodes.length === 0) {
+    return { type: "unschedulable", message: "no nodes available to schedule pods", preemption: undefined };
+  }
+  const found = feasibleNodes(pod, snapshot);
+  if (found.feasible.length > 0) {
+    const info = best(pod, found.feasible, snapshot, choose);
+    return { type: "bind", nodeName: info.name, volumes: bindingsFor(pod, info, snapshot) };
+  }
+  const { preemption, message } = preempt(pod, snapshot, found.rejections, (changed, node) =>
+    checkNode(pod, changed, node),
+  );
+  return {
+    type: "unschedulable",
+    message: failureMessage(snapshot.nodes.length, found.everywhere, found.rejections, message),
+    preemption,
+  };
+}
+
+interface Feasibility {
+  feasible: NodeInfo[];
+  rejections: Map<NodeInfo, Rejection>;
+  /** Why the pod fits nowhere at all. */
+  everywhere: string | undefined;
+}
+
+function feasibleNodes(pod: Pod, snapshot: Snapshot): Feasibility {
+  const prepared = prepare(pod, snapshot);
+  const rejections = new Map<NodeInfo, Rejection>();
+  if (typeof prepared === "string") {
+    for (const info of snapshot.nodes) rejections.set(info, { reasons: [prepared], resolvable: false });
+    return { feasible: [], rejections, everywhere: prepared };
+  }
+  const feasible: NodeInfo[] = [];
+  for (const info of snapshot.nodes) {
+    const rejection = prepared(info);
+    if (rejection === undefined) feasible.push(info);
+    else rejections.set(info, rejection);
+  }
+  return { feasible, rejections, everywhere: undefined };
+}
+
+function checkNode(pod: Pod, snapshot: Snapshot, node: NodeInfo): Rejection | undefined {
+  const prepared = prepare(pod, snapshot);
+  return typeof prepared === "string" ? { reasons: [prepared], resolvable: false } : prepared(node);
+}
+
+/** All rules as one, or why the pod fits nowhere. */
+function prepare(pod: Pod, snapshot: Snapshot): Filter | string {
+  const ready: Filter[] = [];
+  for (const plugin of filters) {
+    const prepared = plugin.prepare(pod, snapshot);
+    if (typeof prepared === "string") return prepared;
+    if (prepared === undefined) continue;
+    const { nodeNames } = prepared;
+    if (nodeNames !== undefined) {
+      const reasons = [`node(s) didn't satisfy plugin(s) [${plugin.name}]`];
+      ready.unshift((info) => (nodeNames.has(info.name) ? undefined : { reasons, resolvable: false }));
+    }
+    ready.push(prepared.filter);
+  }
+  return (info) => {
+    for (const filter of ready) {
+      const rejection = filter(info);
+      if (rejection !== undefined) return rejection;
+    }
+    return undefined;
+  };
+}
+
+function best(
+  pod: Pod,
+  nodes: readonly NodeInfo[],
+  snapshot: Snapshot,
+  choose: (count: number) => number,
+): NodeInfo {
+  if (nodes.length === 1) return nodes[0]!;
+  const totals = nodes.map(() => 0);
+  for (const plugin of scores) {
+    plugin.score(pod, nodes, snapshot)?.forEach((score, index) => {
+      totals[index]! += score * plugin.weight;
+    });
+  }
+  const most = Math.max(...totals);
+  const winners = nodes.filter((_, index) => totals[index] === most);
+  return winners[choose(winners.length)]!;
+}
