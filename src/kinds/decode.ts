@@ -4,8 +4,8 @@
  * scalars and embedded structs get their zero value, quantities and times become canonical.
  * It works on values; duplicate keys of a JSON text are found by `findDuplicateFields`.
  */
-import { omitsZero, packageOf, shortName, stringTypeOf, writesNull } from "./go-types.ts";
-import { formatQuantity, tryParseQuantity } from "./quantity.ts";
+import { isNullTime, omitsZero, packageOf, shortName, stringTypeOf, writesNull } from "./go-types.ts";
+import { formatQuantity, parseQuantity, tryParseQuantity } from "./quantity.ts";
 import type { Schema } from "./schema.ts";
 import { referencedName, schemaOf } from "./schemas.ts";
 import { normalizeTime } from "./time.ts";
@@ -74,9 +74,9 @@ class Decoder {
   /** Decodes as a named definition. Returns undefined where the value is wrong (and notes the error). */
   definition(value: unknown, name: string, place: Place): unknown {
     const time = timeNames[name];
-    if (time !== undefined) return this.#time(value, time);
+    if (time !== undefined) return this.#time(value, time, place);
     if (name === quantityName) return this.#quantity(value);
-    if (name === intOrStringName) return this.#intOrString(value);
+    if (name === intOrStringName) return this.#intOrString(value, place);
     if (opaque.has(name)) return value;
     if (schemaUnions.has(name)) return this.#schemaUnion(value, name, place);
     const schema = schemaOf(name);
@@ -114,7 +114,8 @@ class Decoder {
         delete result[key];
         continue;
       }
-      result[key] = decoded;
+      // Stored as protocol buffers, upstream's empty lists come back as nil.
+      result[key] = isEmptyList(decoded) && !name.includes("apiextensions") ? null : decoded;
     }
     for (const [key, property] of Object.entries(properties)) {
       if (result[key] !== undefined) continue;
@@ -163,12 +164,15 @@ class Decoder {
       return this.#mismatch(value, place, goTypeOf(schema, definition, property));
     const items = typeof schema.additionalProperties === "object" ? schema.additionalProperties : {};
     const result: Record<string, unknown> = {};
+    const isQuantity = referencedName(items) === quantityName;
     for (const [key, each] of Object.entries(value)) {
       const inner = { ...place, path: `${place.path}.${key}` };
       result[key] =
         each === null
           ? zeroItem(items)
           : (this.#value(each, items, inner, definition, property) ?? zeroItem(items));
+      // Lists of resources know nothing finer than thousandths.
+      if (isQuantity && typeof result[key] === "string") result[key] = roundToMilli(result[key]);
     }
     return result;
   }
@@ -192,12 +196,9 @@ class Decoder {
     return undefined;
   }
 
-  #time(value: unknown, format: "date-time" | "micro-time"): unknown {
+  #time(value: unknown, format: "date-time" | "micro-time", place: Place): unknown {
     if (value === null) return undefined;
-    if (typeof value !== "string") {
-      this.errors.push(`json: cannot unmarshal ${kindOf(value)} into Go value of type string`);
-      return undefined;
-    }
+    if (typeof value !== "string") return this.#mismatch(value, place, "string");
     const time = normalizeTime(value, format);
     if ("value" in time) return time.value;
     this.errors.push(time.error);
@@ -214,12 +215,12 @@ class Decoder {
     return undefined;
   }
 
-  #intOrString(value: unknown): unknown {
+  #intOrString(value: unknown, place: Place): unknown {
     if (typeof value === "string") return value;
     if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= 2 ** 31 - 1) return value;
-    const what = typeof value === "number" ? `number ${numberText(value)}` : kindOf(value);
-    this.errors.push(`json: cannot unmarshal ${what} into Go value of type int32`);
-    return undefined;
+    return typeof value === "number"
+      ? this.#integer(value, {}, place)
+      : this.#mismatch(value, place, "int32");
   }
 
   #schemaUnion(value: unknown, name: string, place: Place): unknown {
@@ -257,11 +258,22 @@ class Decoder {
   }
 }
 
+function roundToMilli(text: string): string {
+  const { nano, format } = parseQuantity(text);
+  const rest = nano % 1_000_000n;
+  return rest === 0n || nano < 0n ? text : formatQuantity({ nano: nano - rest + 1_000_000n, format });
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
 /** What an absent property is written as; undefined: nothing. */
 function zeroValue(property: Schema, owner: Schema, definition: string, key: string): unknown {
   const reference = referencedName(property);
   if (reference !== undefined) {
-    if (property.default === undefined || Object.hasOwn(timeNames, reference)) return undefined;
+    if (Object.hasOwn(timeNames, reference)) return isNullTime(definition, key) ? null : undefined;
+    if (property.default === undefined) return undefined;
     if (reference === quantityName) return "0";
     if (reference === intOrStringName) return 0;
     if (opaque.has(reference)) return null;

@@ -85,7 +85,23 @@ StatusDetails.retryAfterSeconds CustomResourceColumnDefinition.priority
 `;
 
 /** Lists that are written as null when nil although OpenAPI does not require them. */
-const nullLists = ["EndpointSlice.ports", "CertificateSigningRequestSpec.request"];
+const nullLists = [
+  "EndpointSlice.ports",
+  "ClusterRole.rules",
+  "Role.rules",
+  "MutatingWebhook.admissionReviewVersions",
+];
+
+/** Times that are not pointers: written as null when they are not set. */
+const nullTimes = wordSet(`
+creationTimestamp lastProbeTime lastTransitionTime lastHeartbeatTime lastUpdateTime firstTimestamp lastTimestamp
+eventTime deprecatedFirstTimestamp deprecatedLastTimestamp lastObservedTime startedAt finishedAt
+`);
+
+/** True where an absent time is written as null. */
+export function isNullTime(definition: string, property: string): boolean {
+  return nullTimes.has(property) || (property === "time" && shortName(definition) === "VolumeError");
+}
 
 /** Go types of string fields. */
 const stringTypes: Readonly<Record<string, string>> = {

@@ -85,6 +85,21 @@ export function validateMetadataParts(metadata: ObjectMeta, path: string): Field
   ];
 }
 
+/** Removes repeated owner references (same uid). Returns the warning that upstream gives, if there were any. */
+export function dedupeOwnerReferences(object: KubeObject): string | undefined {
+  const references = object.metadata.ownerReferences;
+  if (references === undefined) return undefined;
+  const kept = new Map<string, OwnerReference>();
+  const repeated: string[] = [];
+  for (const each of references) {
+    if (kept.has(each.uid)) repeated.push(each.uid);
+    else kept.set(each.uid, each);
+  }
+  if (repeated.length === 0) return undefined;
+  object.metadata.ownerReferences = [...kept.values()];
+  return `.metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${[...new Set(repeated)].join(",")}`;
+}
+
 export function validateLabels(labels: Record<string, string> | undefined, path: string): FieldError[] {
   const errors: FieldError[] = [];
   for (const [key, value] of sortedEntries(labels)) {

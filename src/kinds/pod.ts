@@ -1,11 +1,23 @@
 /** Pod (v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
+import { nameRule, dnsSubdomainErrors, dnsLabelErrors } from "./names.ts";
+import { type FieldError, forbidden, invalid } from "./field-error.ts";
 import { defineKind } from "./kind.ts";
-import { allVerbs, createOnly, objectVerbs, proxyVerbs, statusSubresource, withStatus } from "./strategy.ts";
+import { type PodObject, podColumns } from "./pod-columns.ts";
+import { qosClassOf } from "./pod-requests.ts";
+import { defaultPodSpec, validatePodSpec } from "./pod-spec.ts";
+import { podAnnotationErrors, syncAppArmor } from "./pod-template-spec.ts";
+import {
+  prepareEphemeralContainers,
+  preparePodStatus,
+  validateEphemeralContainersUpdate,
+  validatePodStatusUpdate,
+  validatePodUpdate,
+} from "./pod-update.ts";
+import { podSpecWarnings } from "./pod-warnings.ts";
+import { defaultRequests } from "./resource-list.ts";
+import { allVerbs, createOnly, keepField, objectVerbs, proxyVerbs } from "./strategy.ts";
 
-const schemaName = "io.k8s.api.core.v1.Pod";
-
-export const pod = defineKind({
+export const pod = defineKind<PodObject>({
   group: "",
   version: "v1",
   kind: "Pod",
@@ -14,13 +26,68 @@ export const pod = defineKind({
   shortNames: ["po"],
   categories: ["all"],
   namespaced: true,
-  schemaName,
+  schemaName: "io.k8s.api.core.v1.Pod",
   verbs: allVerbs,
-  ...withStatus(schemaName),
+  validateName: nameRule(dnsSubdomainErrors),
+  deletion: {
+    gracePeriodSeconds({ spec, status }) {
+      // A pod that no node has, or that is over, is gone at once.
+      if (!spec.nodeName || status?.phase === "Failed" || status?.phase === "Succeeded") return 0;
+      return spec.terminationGracePeriodSeconds;
+    },
+  },
+  applyDefaults(object) {
+    const { spec } = object;
+    defaultPodSpec(spec);
+    spec.enableServiceLinks ??= true;
+    for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])])
+      defaultRequests(container.resources);
+  },
+  prepareCreate(object, context) {
+    if ((object.spec.terminationGracePeriodSeconds ?? 0) < 0) object.spec.terminationGracePeriodSeconds = 1;
+    syncAppArmor(object);
+    object.status = { phase: "Pending", qosClass: qosClassOf(object.spec) };
+    if ((object.spec.schedulingGates ?? []).length > 0)
+      object.status.conditions = [
+        {
+          type: "PodScheduled",
+          status: "False",
+          lastTransitionTime: context.now,
+          reason: "SchedulingGated",
+          message: "Scheduling is blocked due to non-empty scheduling gates",
+        },
+      ];
+  },
+  prepareUpdate(object, old) {
+    keepField(object, old, "status");
+  },
+  validate: validatePod,
+  validateUpdate(object, old) {
+    return [...validatePod(object, { update: true }), ...validatePodUpdate(object, old)];
+  },
+  warnings(object, old) {
+    if (old !== undefined) return [];
+    const { name = "" } = object.metadata;
+    const wrong = dnsLabelErrors(name);
+    const warnings = podSpecWarnings(object.spec, object.metadata.annotations, "");
+    if (wrong.length === 0 || dnsSubdomainErrors(name).length > 0) return warnings;
+    const why = [
+      ...(name.length > 63 ? ["must be no more than 63 characters"] : []),
+      ...(name.includes(".") ? ["must not contain dots"] : []),
+    ];
+    return [
+      `metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${why.join(" ")}]`,
+      ...warnings,
+    ];
+  },
   subresources: {
     attach: { speaks: { group: "", version: "v1", kind: "PodAttachOptions" }, verbs: ["create", "get"] },
     binding: { speaks: { group: "", version: "v1", kind: "Binding" }, verbs: createOnly },
-    ephemeralcontainers: { verbs: objectVerbs },
+    ephemeralcontainers: {
+      verbs: objectVerbs,
+      prepareUpdate: prepareEphemeralContainers,
+      validateUpdate: validateEphemeralContainersUpdate,
+    },
     eviction: { speaks: { group: "policy", version: "v1", kind: "Eviction" }, verbs: createOnly },
     exec: { speaks: { group: "", version: "v1", kind: "PodExecOptions" }, verbs: ["create", "get"] },
     log: { verbs: ["get"] },
@@ -29,7 +96,42 @@ export const pod = defineKind({
       verbs: ["create", "get"],
     },
     proxy: { speaks: { group: "", version: "v1", kind: "PodProxyOptions" }, verbs: proxyVerbs },
-    status: statusSubresource(),
+    status: { verbs: objectVerbs, prepareUpdate: preparePodStatus, validateUpdate: validatePodStatusUpdate },
   },
-  columns: [nameColumn, ageColumn],
+  fieldSelectors: {
+    "spec.nodeName": ({ spec }) => spec.nodeName ?? "",
+    "spec.restartPolicy": ({ spec }) => spec.restartPolicy ?? "",
+    "spec.schedulerName": ({ spec }) => spec.schedulerName ?? "",
+    "spec.serviceAccountName": ({ spec }) => spec.serviceAccountName ?? "",
+    "spec.hostNetwork": ({ spec }) => String(spec.hostNetwork ?? false),
+    "status.phase": ({ status }) => status?.phase ?? "",
+    "status.podIP": ({ status }) => status?.podIPs?.[0]?.ip ?? status?.podIP ?? "",
+    "status.nominatedNodeName": ({ status }) => status?.nominatedNodeName ?? "",
+  },
+  columns: podColumns,
+  resetFields: ["status"],
 });
+
+function validatePod(object: PodObject, options: { update?: boolean } = {}): FieldError[] {
+  const { metadata, spec } = object;
+  const errors: FieldError[] = [];
+  const annotations = metadata.annotations ?? {};
+  if (annotations["kubernetes.io/config.mirror"] !== undefined && !spec.nodeName)
+    errors.push(
+      invalid(
+        "metadata.annotations[kubernetes.io/config.mirror]",
+        annotations["kubernetes.io/config.mirror"],
+        "must set spec.nodeName if mirror pod annotation is set",
+      ),
+    );
+  errors.push(
+    ...podAnnotationErrors(metadata.annotations, spec, "metadata.annotations"),
+    ...validatePodSpec(spec, metadata.name ?? "", "spec"),
+  );
+  if (options.update === true) return errors;
+  if ((spec.ephemeralContainers ?? []).length > 0)
+    errors.push(forbidden("spec.ephemeralContainers", "cannot be set on create"));
+  if (spec.nodeName && (spec.schedulingGates ?? []).length > 0)
+    errors.push(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"));
+  return errors;
+}
