@@ -67,7 +67,16 @@ export function handleVoteRequest(raft: Raft, message: Message): void {
   const type = message.type === "preVote" ? "preVoteResponse" : "voteResponse";
   if (!canVote || !raft.log.isUpToDate(message.index ?? 0, message.logTerm ?? 0)) {
     raft.trace(`rejected ${message.type} from ${from.toString(16)} at term ${raft.term}`);
-    raft.send({ type, to: from, from: raft.id, term: raft.term, reject: true });
+    const { committed: index } = raft.log;
+    raft.send({
+      type,
+      to: from,
+      from: raft.id,
+      term: raft.term,
+      reject: true,
+      index,
+      logTerm: raft.log.term(index),
+    });
     return;
   }
   raft.trace(`cast ${message.type} for ${from.toString(16)} at term ${raft.term}`);
@@ -77,6 +86,21 @@ export function handleVoteRequest(raft: Raft, message: Message): void {
     raft.electionElapsed = 0;
     raft.vote = from;
   }
+}
+
+/**
+ * A refusal tells what is committed (as in tikv/raft-rs). Without it a membership change can end in a
+ * deadlock: a leader applies its own removal or demotion, and stops before it could tell that the change
+ * is committed. The others still need its vote, its log is longer than theirs, and it may not campaign.
+ */
+export function learnCommit(raft: Raft, message: Message): void {
+  const isRefusal = message.type === "voteResponse" || message.type === "preVoteResponse";
+  if (!isRefusal || message.index === undefined || raft.role === "leader") return;
+  // A fact, whatever the terms of the two are.
+  if (!raft.log.maybeCommit(message.index, message.logTerm ?? 0)) return;
+  raft.trace(`learned that ${message.index} is committed from a refused vote`);
+  // This campaign counts the votes of an old configuration.
+  if (raft.role !== "follower" && hasUnappliedConfChanges(raft)) raft.becomeFollower(raft.term, 0);
 }
 
 export function isVoteRequest(message: Message): boolean {

@@ -109,6 +109,12 @@ export function handleSnapshot(raft: Raft, message: Message): void {
 function restoreSnapshot(raft: Raft, snapshot: Snapshot): boolean {
   const { index, term, confState } = snapshot.metadata;
   if (index <= raft.log.committed) return false;
+  // Changes of membership among the entries being applied now would hit the configuration of the snapshot.
+  // The leader sends again, when it finds out that the snapshot was not taken.
+  if (raft.log.applying > raft.log.applied) {
+    raft.trace("ignored a snapshot: entries are being applied");
+    return false;
+  }
   const { voters, learners, votersOutgoing } = confState;
   // `learnersNext` are among the outgoing voters.
   if (![voters, learners, votersOutgoing].some((ids) => ids.includes(raft.id))) {

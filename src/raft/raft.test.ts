@@ -347,6 +347,32 @@ test("a removed leader steps down if it is told to", () => {
   assert.equal(cluster.leaders().length, 1);
 });
 
+test("a demoted leader that told nobody of the commit does not block the others", () => {
+  // Found by the simulation (seed 405).
+  const cluster = new TestCluster([1, 2], { config: { ...production, stepDownOnRemoval: true } });
+  const { node } = cluster.elect(1);
+  node.proposeConfChange(change("addLearner", 1));
+  node.propose(Buffer.from("lost"));
+  cluster.delivers = ({ from, entries = [] }) => from === 2 || entries.some((entry) => entry.index === 2);
+  cluster.settle();
+  assert.deepEqual(node.status().confState.learners, [1]);
+  assert.deepEqual(cluster.get(2).node.status().confState.learners, []);
+  assert.ok(node.raft.log.lastIndex() > cluster.get(2).node.raft.log.lastIndex());
+  cluster.delivers = () => true;
+  cluster.tick(60);
+  assert.deepEqual(cluster.leaders(), [2]);
+});
+
+test("a restart does not need the last commit index, if more has been applied", () => {
+  // Found by the simulation (seed 427).
+  const storage = new MemoryStorage();
+  storage.confState = { ...emptyConfState, voters: [1] };
+  storage.append([{ index: 1, term: 1, type: "normal", data: new Uint8Array(0) }]);
+  storage.hardState = { term: 1, vote: 1, commit: 0 };
+  const node = new RawNode(testConfig(1, storage, { applied: 1 }));
+  assert.equal(node.raft.log.committed, 1);
+});
+
 test("a swap of members in one joint change leaves the joint configuration by itself", () => {
   const cluster = new TestCluster([1, 2, 3], { learners: [4], config: production });
   const { node } = cluster.elect(1);

@@ -10,7 +10,7 @@
 
 import { assert } from "#base/assert.ts";
 import { stepCandidate } from "./candidate.ts";
-import { handleVoteRequest, isVoteRequest, startElection, transferContext } from "./election.ts";
+import { handleVoteRequest, isVoteRequest, learnCommit, startElection, transferContext } from "./election.ts";
 import { entriesBytes, payloadBytes } from "./entry-size.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
@@ -84,10 +84,8 @@ export class Raft {
     restoreConfiguration(this, confState);
     this.term = hardState.term;
     this.vote = hardState.vote;
-    if (hardState.commit > 0) {
-      assert(hardState.commit >= this.log.committed, "the commit index is not below the snapshot");
-      this.log.commitTo(hardState.commit);
-    }
+    // What has been applied was committed, though the last commit index need not have been flushed.
+    this.log.commitTo(Math.max(hardState.commit, config.applied));
     if (config.applied > 0) this.log.appliedTo(config.applied, 0);
     this.becomeFollower(this.term, 0);
   }
@@ -137,6 +135,7 @@ export class Raft {
   /** Takes a message. Throws ProposalDroppedError for a proposal that is not taken. */
   step(message: Message): void {
     const term = message.term ?? 0;
+    learnCommit(this, message);
     if (term > this.term && !this.#acceptHigherTerm(message, term)) return;
     // Local messages and forwarded requests carry no term.
     if (term > 0 && term < this.term) {

@@ -53,7 +53,13 @@ function sendSnapshot(raft: Raft, to: NodeId, progress: Progress): boolean {
   }
   const snapshot = newestSnapshot(raft);
   if (snapshot === undefined) return false;
-  const { index } = snapshot.metadata;
+  const { index, confState } = snapshot.metadata;
+  const { voters, learners, votersOutgoing } = confState;
+  if (![voters, learners, votersOutgoing].some((ids) => ids.includes(to))) {
+    // It would not take it.
+    raft.trace(`sends no snapshot to ${to.toString(16)}: the newest is older than its membership`);
+    return false;
+  }
   assert(index > 0, "a snapshot that is sent is not empty");
   raft.trace(`sends snapshot at index ${index} to ${to.toString(16)}`);
   progress.becomeSnapshot(index);

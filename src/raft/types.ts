@@ -146,7 +146,10 @@ export interface RaftStorage {
   lastIndex(): number;
   /** Index of the first entry that is still there (snapshot index + 1 after compaction). */
   firstIndex(): number;
-  /** The newest snapshot that can be sent. Throws SnapshotTemporarilyUnavailableError. */
+  /**
+   * The newest snapshot that can be sent. Throws SnapshotTemporarilyUnavailableError. It is not sent to a
+   * member that its configuration does not have: storage must come up with a newer one in time.
+   */
   snapshot(): Snapshot;
 }
 

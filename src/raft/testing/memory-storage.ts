@@ -73,6 +73,18 @@ export class MemoryStorage implements RaftStorage {
     this.sendableSnapshot = snapshot;
   }
 
+  /** As it is now, to come back to. */
+  copy(): MemoryStorage {
+    const copy = new MemoryStorage();
+    copy.hardState = this.hardState;
+    copy.confState = this.confState;
+    copy.sendableSnapshot = this.sendableSnapshot;
+    copy.#baseIndex = this.#baseIndex;
+    copy.#baseTerm = this.#baseTerm;
+    copy.#entries = [...this.#entries];
+    return copy;
+  }
+
   /** Drops all entries up to `index`. */
   compact(index: number): void {
     const term = this.term(index);

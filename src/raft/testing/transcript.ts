@@ -99,7 +99,10 @@ export function describeReady(ready: Ready): string {
 export function describeMessage(message: Message, indent = ""): string {
   const { entries = [], responses = [] } = message;
   let text = `${indent}${describeAddress(message.from)}->${describeAddress(message.to)} ${messageNames[message.type]}`;
-  text += ` Term:${message.term ?? 0} Log:${message.logTerm ?? 0}/${message.index ?? 0}`;
+  // Refused votes carry the commit index, which etcd's don't.
+  const isVote = message.type === "voteResponse" || message.type === "preVoteResponse";
+  const { index = 0, logTerm = 0 } = isVote ? {} : message;
+  text += ` Term:${message.term ?? 0} Log:${logTerm}/${index}`;
   if (message.reject === true) text += ` Rejected (Hint: ${message.rejectHint ?? 0})`;
   if (message.commit !== undefined && message.commit > 0) text += ` Commit:${message.commit}`;
   if (message.vote !== undefined && message.vote > 0) text += ` Vote:${message.vote}`;
