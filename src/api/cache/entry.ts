@@ -1,0 +1,189 @@
+/**
+ * One stored object as the API keeps it: its JSON bytes, ready to be sent, and the minimum that
+ * selectors need. Stored bytes carry no resourceVersion (the store's own revision is the truth);
+ * it is put in here, once, by copying bytes, without parsing.
+ *
+ * `item` is the object without kind and apiVersion, which is how built-in kinds appear in lists:
+ * `{"metadata":{"resourceVersion":"7",…},…}`.
+ */
+import type { KeyValue } from "#base/backend.ts";
+import type { AnyKind } from "#kinds/kind.ts";
+import type { KubeObject } from "#kinds/object.ts";
+import type { Labels } from "#kinds/label-selector.ts";
+
+const metadataStart = '"metadata":{';
+
+/** How one stored resource is written: the constant head of its bytes, and its selectable fields. */
+export class ObjectCodec {
+  readonly apiVersion: string;
+  readonly kindName: string;
+  /** `{"kind":"Pod","apiVersion":"v1",` */
+  readonly head: Buffer;
+  readonly headText: string;
+  readonly fieldSelectors: NonNullable<AnyKind["fieldSelectors"]>;
+  readonly #storedHead: Buffer;
+
+  constructor(kind: AnyKind) {
+    this.apiVersion = kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
+    this.kindName = kind.kind;
+    this.headText = `{"kind":${JSON.stringify(kind.kind)},"apiVersion":${JSON.stringify(this.apiVersion)},`;
+    this.head = Buffer.from(this.headText);
+    this.#storedHead = Buffer.from(this.headText + metadataStart);
+    this.fieldSelectors = kind.fieldSelectors ?? {};
+  }
+
+  /** The bytes to store. The object must have metadata with at least a name. */
+  encode(object: KubeObject): Buffer {
+    const { kind: _kind, apiVersion: _apiVersion, metadata, ...rest } = object;
+    const { resourceVersion: _resourceVersion, ...meta } = metadata;
+    const tail = JSON.stringify({ metadata: meta, ...rest });
+    return Buffer.from(this.headText + tail.slice(1));
+  }
+
+  /** The item bytes of a stored value. */
+  item(value: Uint8Array, revision: number): Buffer {
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    const start = this.#storedHead.length;
+    const isOurs =
+      bytes.length > start &&
+      bytes.compare(this.#storedHead, 0, start, 0, start) === 0 &&
+      bytes[start] === 0x22;
+    const rest = isOurs ? bytes.subarray(start) : this.#foreign(bytes);
+    const injected = `{"metadata":{"resourceVersion":"${revision}",`;
+    const item = Buffer.allocUnsafe(injected.length + rest.length);
+    item.write(injected, 0, "latin1");
+    rest.copy(item, injected.length);
+    return item;
+  }
+
+  /** The item of an object that is not stored (dry run): it has no resourceVersion. */
+  itemWithoutRevision(value: Buffer): Buffer {
+    return Buffer.concat([Buffer.from("{"), value.subarray(this.head.length)]);
+  }
+
+  /** Bytes that another server wrote, in another order or version. */
+  #foreign(bytes: Buffer): Buffer {
+    const object = JSON.parse(bytes.toString("utf8")) as KubeObject;
+    return this.encode(object).subarray(this.#storedHead.length);
+  }
+
+  decode(item: Buffer): KubeObject {
+    return JSON.parse(this.headText + item.toString("utf8", 1)) as KubeObject;
+  }
+}
+
+export class Entry {
+  readonly key: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly revision: number;
+  readonly item: Buffer;
+  readonly labels: Labels;
+  readonly codec: ObjectCodec;
+  #fields: Record<string, string> | undefined;
+
+  constructor(
+    codec: ObjectCodec,
+    place: { key: string; namespace: string; name: string },
+    item: Buffer,
+    revision: number,
+  ) {
+    this.codec = codec;
+    this.key = place.key;
+    this.namespace = place.namespace;
+    this.name = place.name;
+    this.revision = revision;
+    this.item = item;
+    this.labels = labelsOf(item, codec);
+  }
+
+  static fromKeyValue(codec: ObjectCodec, keyPrefix: string, kv: KeyValue): Entry {
+    return new Entry(codec, placeOf(kv.key, keyPrefix), codec.item(kv.value, kv.modRevision), kv.modRevision);
+  }
+
+  /** The same object as of a later revision: what a deletion shows. */
+  atRevision(revision: number): Entry {
+    const marker = '"resourceVersion":"';
+    const start = this.item.indexOf(marker) + marker.length;
+    const end = this.item.indexOf('"', start);
+    const item = Buffer.concat([
+      this.item.subarray(0, start),
+      Buffer.from(String(revision)),
+      this.item.subarray(end),
+    ]);
+    return new Entry(this.codec, this, item, revision);
+  }
+
+  /** A fresh copy; the caller may change it. */
+  decode(): KubeObject {
+    return this.codec.decode(this.item);
+  }
+
+  /** Whole object with kind and apiVersion. */
+  bytes(): Buffer {
+    return Buffer.concat([this.codec.head, this.item.subarray(1)]);
+  }
+
+  /** The value of a selectable field; undefined when the kind doesn't know the field. */
+  field(name: string): string | undefined {
+    if (name === "metadata.name") return this.name;
+    if (name === "metadata.namespace") return this.namespace;
+    if (this.#fields === undefined) {
+      const object = this.decode();
+      this.#fields = {};
+      for (const [field, valueOf] of Object.entries(this.codec.fieldSelectors)) {
+        this.#fields[field] = valueOf(object);
+      }
+    }
+    return this.#fields[name];
+  }
+}
+
+function placeOf(key: string, keyPrefix: string): { key: string; namespace: string; name: string } {
+  const rest = key.slice(keyPrefix.length);
+  const slash = rest.indexOf("/");
+  if (slash < 0) return { key, namespace: "", name: rest };
+  return { key, namespace: rest.slice(0, slash), name: rest.slice(slash + 1) };
+}
+
+const labelsMarker = '"labels":{';
+
+/**
+ * Labels without parsing the whole object, where it is certain which bytes they are; else by parsing.
+ * The metadata object is parsed alone: it ends where its braces balance.
+ */
+function labelsOf(item: Buffer, codec: ObjectCodec): Labels {
+  if (item.indexOf(labelsMarker) < 0) return undefined;
+  const metadata = metadataSlice(item);
+  if (metadata !== undefined && metadata.indexOf(labelsMarker) < 0) return undefined;
+  const parsed =
+    metadata === undefined
+      ? codec.decode(item).metadata
+      : (JSON.parse(metadata.toString("utf8")) as KubeObject["metadata"]);
+  const labels = parsed.labels;
+  return labels === undefined || Object.keys(labels).length === 0 ? undefined : labels;
+}
+
+const quote = 0x22;
+const backslash = 0x5c;
+const open = 0x7b;
+const close = 0x7d;
+
+/** The bytes of the metadata object. Cheap: a scan for braces outside of strings. */
+function metadataSlice(item: Buffer): Buffer | undefined {
+  const start = '{"metadata":'.length;
+  let depth = 0;
+  for (let at = start; at < item.length; at++) {
+    const byte = item[at];
+    if (byte === quote) {
+      at++;
+      while (at < item.length && item[at] !== quote) at += item[at] === backslash ? 2 : 1;
+    } else if (byte === open) {
+      depth++;
+    } else if (byte === close) {
+      depth--;
+      if (depth === 0) return item.subarray(start, at + 1);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,246 @@
+/**
+ * PATCH in its four forms: JSON patch, merge patch, strategic merge patch and server-side apply. Each
+ * makes a new object from the stored one; the rest is an update.
+ */
+import { StatusError } from "#base/errors.ts";
+import type { HttpRequest } from "#base/http.ts";
+import { invalid, invalidError } from "#kinds/field-error.ts";
+import type { KubeObject } from "#kinds/object.ts";
+import { findSchema } from "#kinds/schemas.ts";
+import type { ApiCore, ResourceRequest } from "../api-core.ts";
+import { applyPatch } from "../apply/managed-fields.ts";
+import { applyJsonPatch, unknownJsonPatchFields } from "../patch/json-patch.ts";
+import { applyMergePatch } from "../patch/merge-patch.ts";
+import { applyStrategicMergePatch } from "../patch/strategic.ts";
+import type { Resource } from "../registry.ts";
+import { badRequest } from "../status.ts";
+import { checkBodySize, decodeValue } from "../wire/body.ts";
+import { findDuplicateFields } from "#kinds/decode.ts";
+import { describeJsonError } from "../wire/json-error.ts";
+import { parseYaml } from "../wire/yaml.ts";
+import type { Answer } from "./answer.ts";
+import { applyUpdate, checkNames, expectedKind } from "./write.ts";
+import { readWriteOptions } from "./write-options.ts";
+import type { FieldValidation, WriteOptions } from "./write-options.ts";
+
+export type PatchFormat = "json" | "merge" | "strategic" | "apply";
+
+const formats: Readonly<Record<string, PatchFormat>> = {
+  "application/json-patch+json": "json",
+  "application/merge-patch+json": "merge",
+  "application/strategic-merge-patch+json": "strategic",
+  "application/apply-patch+yaml": "apply",
+};
+
+export async function patchObject(core: ApiCore, request: ResourceRequest): Promise<Answer> {
+  const format = patchFormat(request.http, request.resource);
+  checkBodySize(request.http);
+  const options = readWriteOptions("PatchOptions", request.http, request.query, format === "apply");
+  if (format === "apply") return apply(core, request, options);
+  const patch = parsePatch(request.http, format, options.fieldValidation, request.warnings);
+  return applyUpdate(core, request, options, {
+    mayCreate: false,
+    produce(live) {
+      if (live === undefined) throw badRequest("nothing to patch");
+      return patched(request, live, patch, format, options);
+    },
+  });
+}
+
+export function patchFormat(http: HttpRequest, resource: Resource): PatchFormat {
+  const type = ((http.headers["content-type"] ?? "").split(";")[0] ?? "").trim();
+  const format = formats[type];
+  if (format === undefined) {
+    throw new StatusError("UnsupportedMediaType", "415: Unsupported Media Type", { details: {} });
+  }
+  if (format === "strategic" && resource.custom) {
+    throw new StatusError(
+      "UnsupportedMediaType",
+      "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+    );
+  }
+  return format;
+}
+
+export interface ParsedPatch {
+  value: unknown;
+  duplicates: string[];
+}
+
+export function parsePatch(
+  http: HttpRequest,
+  format: Exclude<PatchFormat, "apply">,
+  fieldValidation: FieldValidation,
+  warnings: string[],
+): ParsedPatch {
+  const text = Buffer.from(http.body).toString("utf8");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    const problem = describeJsonError(text);
+    throw badRequest(format === "strategic" ? problem : `error decoding patch: ${problem}`);
+  }
+  if (format === "json" && fieldValidation !== "Ignore") {
+    const unknown = unknownJsonPatchFields(value).map(
+      (each) => `json patch unknown field ${JSON.stringify(each)}`,
+    );
+    if (unknown.length > 0) {
+      if (fieldValidation === "Strict") throw badRequest(`strict decoding error: ${unknown.join(", ")}`);
+      warnings.push(...unknown);
+    }
+  }
+  return { value, duplicates: fieldValidation === "Ignore" ? [] : findDuplicateFields(text) };
+}
+
+/** The patched object, decoded and defaulted. */
+export function patched(
+  request: ResourceRequest,
+  live: KubeObject,
+  patch: ParsedPatch,
+  format: Exclude<PatchFormat, "apply">,
+  options: WriteOptions,
+): KubeObject {
+  const { resource } = request;
+  const { lookup, schema } = schemaOf(resource);
+  const document = live as unknown as Record<string, unknown>;
+  const result =
+    format === "json"
+      ? applyJsonPatch(document, patch.value)
+      : format === "merge"
+        ? applyMergePatch(document, patch.value)
+        : applyStrategicMergePatch(document as never, patch.value, schema, lookup);
+  const object = decodePatched(
+    resource,
+    result,
+    format === "json" ? [] : patch.duplicates,
+    options,
+    request.warnings,
+  );
+  resource.kind.applyDefaults?.(object);
+  checkNames(request, object);
+  return object;
+}
+
+function schemaOf(resource: Resource): { schema: ReturnType<typeof findSchema>; lookup: typeof findSchema } {
+  return { schema: resource.schema ?? findSchema(resource.kind.schemaName), lookup: findSchema };
+}
+
+function decodePatched(
+  resource: Resource,
+  result: unknown,
+  duplicates: readonly string[],
+  options: WriteOptions,
+  warnings: string[],
+): KubeObject {
+  const text = JSON.stringify(result);
+  if (typeof result !== "object" || result === null || Array.isArray(result)) {
+    throw badRequest(`the patched document is not an object: ${text}`);
+  }
+  const expected = expectedKind(resource);
+  try {
+    return decodeValue(
+      result as Record<string, unknown>,
+      expected,
+      duplicates,
+      options.fieldValidation,
+      warnings,
+    );
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error;
+    const why = error.message.replace(/^.* cannot be handled as a [^:]*: /, "");
+    throw invalidError({ group: "", kind: "", name: "" }, [
+      invalid("patch", why.startsWith("strict decoding error") ? JSON.stringify(result) : text, why),
+    ]);
+  }
+}
+
+async function apply(core: ApiCore, request: ResourceRequest, options: WriteOptions): Promise<Answer> {
+  const { resource, info } = request;
+  const applied = parseApplied(request, options);
+  return applyUpdate(core, request, options, {
+    mayCreate: info.subresource === "",
+    tracks: false,
+    produce(live) {
+      const result = applyPatch({
+        live,
+        applied: structuredClone(applied),
+        manager: options.fieldManager,
+        force: options.force ?? false,
+        subresource: info.subresource,
+        apiVersion: resource.groupVersion,
+        schema: schemaOf(resource).schema,
+        now: request.now,
+        resetFields: info.subresource === "" ? resource.kind.resetFields : undefined,
+      });
+      const object = decodePatched(
+        resource,
+        result,
+        [],
+        { ...options, fieldValidation: "Ignore" },
+        request.warnings,
+      );
+      resource.kind.applyDefaults?.(object);
+      if (live !== undefined || object.metadata.name !== undefined) checkNames(request, object);
+      return object;
+    },
+  });
+}
+
+function parseApplied(request: ResourceRequest, options: WriteOptions): KubeObject {
+  const { resource } = request;
+  const text = Buffer.from(request.http.body).toString("utf8");
+  let value: unknown;
+  let duplicates: string[];
+  try {
+    ({ value, duplicates } = parseYaml(text));
+  } catch (error) {
+    throw badRequest(
+      `error decoding YAML: ${(error as Error).message.replace(/^yaml: /, "error converting YAML to JSON: yaml: ")}`,
+    );
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw badRequest("error decoding YAML: the configuration must be an object");
+  }
+  const document = value as Record<string, unknown>;
+  const apiVersion = document["apiVersion"];
+  const kind = document["kind"];
+  if (typeof kind !== "string" || kind === "") {
+    throw badRequest(`Object 'Kind' is missing in '${JSON.stringify(document)}'`);
+  }
+  if (apiVersion !== resource.groupVersion || kind !== resource.kind.kind) {
+    const given = typeof apiVersion === "string" ? apiVersion : "";
+    const separator = given.includes("/") ? given : `/${given}`;
+    const [group = "", version = ""] = separator.split("/");
+    throw badRequest(
+      `Incorrect version specified in apply patch. Specified patch version: ${given}, expected: ${resource.groupVersion}`.replace(
+        "Incorrect version",
+        group === undefined || version === undefined ? "Incorrect version" : "Incorrect version",
+      ),
+    );
+  }
+  const object = document as unknown as KubeObject;
+  if (typeof object.metadata !== "object" || object.metadata === null) object.metadata = {};
+  if ((object.metadata.managedFields ?? []).length > 0) {
+    throw badRequest("metadata.managedFields must be nil");
+  }
+  warnUnknown(resource, document, duplicates, options, request.warnings);
+  return object;
+}
+
+/** Field validation of the configuration, without changing it. */
+function warnUnknown(
+  resource: Resource,
+  document: Record<string, unknown>,
+  duplicates: readonly string[],
+  options: WriteOptions,
+  warnings: string[],
+): void {
+  decodeValue(
+    structuredClone(document),
+    expectedKind(resource),
+    duplicates,
+    options.fieldValidation,
+    warnings,
+  );
+}

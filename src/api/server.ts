@@ -1,0 +1,138 @@
+/**
+ * The Kubernetes API server over a `Backend`: puts the parts together and owns their lifetimes. One
+ * handler serves in-process callers and the network alike.
+ */
+import type { HttpHandler } from "#base/http.ts";
+import type { AnyKind } from "#kinds/kind.ts";
+import { AdmissionChain } from "./admission/admission.ts";
+import { admissionPlugins } from "./admission/chain.ts";
+import type { ApiCore } from "./api-core.ts";
+import { mastersAuthorizer, unionAuthorizer } from "./auth/authorizer.ts";
+import type { Authorizer } from "./auth/authorizer.ts";
+import { Authenticator } from "./auth/authenticate.ts";
+import { RbacAuthorizer } from "./auth/rbac.ts";
+import { ServiceAccountTokens } from "./auth/service-account-tokens.ts";
+import { Bootstrap } from "./bootstrap/bootstrap.ts";
+import { WatchHub } from "./cache/watch-hub.ts";
+import { convertedKinds, keyOfKind } from "./conversions.ts";
+import { DiscoveryPages } from "./discovery/pages.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { listen } from "./listener/listener.ts";
+import type { Listener } from "./listener/listener.ts";
+import type { ApiServerOptions, ListenOptions } from "./options.ts";
+import { ResourceRegistry } from "./registry.ts";
+import { ObjectStore } from "./storage/object-store.ts";
+import { specialHandlers } from "./subresources/handlers.ts";
+
+export interface ApiServer {
+  /** Serves requests without a socket. `request.user` says who calls. */
+  readonly handler: HttpHandler;
+  readonly registry: ResourceRegistry;
+  /** Resolves once caches are loaded and the cluster's first objects exist. Requests wait for it. */
+  ready(): Promise<void>;
+  listen(options: ListenOptions): Promise<Listener>;
+  close(): Promise<void>;
+}
+
+export function createApiServer(options: ApiServerOptions): ApiServer {
+  const { backend, clock, random, logger } = options;
+  const hub = new WatchHub({ backend, clock, logger });
+  const registry = new ResourceRegistry(hub);
+  addKinds(registry, options.kinds);
+  const rbac = new RbacAuthorizer(registry);
+  const authorizer: Authorizer = unionAuthorizer([mastersAuthorizer, rbac]);
+  const tokens = new ServiceAccountTokens({ keys: options.serviceAccounts, registry, clock, random });
+  const core: ApiCore = {
+    backend,
+    clock,
+    random,
+    logger,
+    hub,
+    registry,
+    store: new ObjectStore(backend, hub),
+    admission: new AdmissionChain(admissionPlugins({ registry, hub, random })),
+    authorizer,
+  };
+  const authenticator = new Authenticator(tokens, options.authenticateToken);
+  let listener: Listener | undefined;
+  const discovery = new DiscoveryPages({
+    registry,
+    hub,
+    tokens,
+    address: () => {
+      const known =
+        options.advertise ??
+        (listener === undefined
+          ? undefined
+          : { address: listener.address.host, port: listener.address.port });
+      return known === undefined ? "" : `${known.address}:${known.port}`;
+    },
+    metrics: () => metricsText(dispatcher, hub),
+    openApi: undefined,
+  });
+  const dispatcher: Dispatcher = new Dispatcher({
+    core,
+    authenticator,
+    discovery,
+    special: specialHandlers({ tokens, authenticator, rbac }),
+    extraRoutes: options.extraRoutes ?? [],
+    maxInFlight: options.maxInFlight ?? { reading: 400, writing: 200 },
+  });
+  const handler: HttpHandler = (request) => dispatcher.handle(request);
+  let started: Promise<void> | undefined;
+  const start = async (): Promise<void> => {
+    await hub.start();
+    if (options.bootstrap === false) return;
+    const bootstrap = new Bootstrap({ handler, registry, logger });
+    await bootstrap.createNamespaces();
+  };
+  const ready = (): Promise<void> => (started ??= start());
+  return {
+    handler: async (request) => {
+      await ready();
+      return handler(request);
+    },
+    registry,
+    ready,
+    async listen(listenOptions) {
+      await ready();
+      listener = await listen(listenOptions, {
+        handle: (request, peer) => dispatcher.handle(request, peer),
+        upgrade: (_request, _peer, socket) =>
+          socket.end("HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n\r\n"),
+      });
+      return listener;
+    },
+    async close() {
+      hub.close();
+      await listener?.close();
+    },
+  };
+}
+
+function addKinds(registry: ResourceRegistry, kinds: readonly AnyKind[]): void {
+  const byKey = new Map(kinds.map((kind) => [keyOfKind(kind), kind]));
+  for (const kind of kinds) {
+    const converted = convertedKinds[keyOfKind(kind)];
+    if (converted === undefined) registry.add(kind);
+    else {
+      const storage = byKey.get(converted.storage);
+      registry.add(kind, storage === undefined ? {} : { storage, conversion: converted.conversion });
+    }
+  }
+}
+
+function metricsText(dispatcher: Dispatcher, hub: WatchHub): string {
+  const lines = [
+    "# HELP apiserver_requests_total Requests answered, by status code.",
+    "# TYPE apiserver_requests_total counter",
+    ...[...dispatcher.answered].map(([code, count]) => `apiserver_requests_total{code="${code}"} ${count}`),
+    "# HELP apiserver_watch_cache_revision Revision up to which the caches have seen everything.",
+    "# TYPE apiserver_watch_cache_revision gauge",
+    `apiserver_watch_cache_revision ${hub.revision}`,
+    "# HELP process_resident_memory_bytes Resident memory of the process.",
+    "# TYPE process_resident_memory_bytes gauge",
+    `process_resident_memory_bytes ${process.memoryUsage.rss()}`,
+  ];
+  return `${lines.join("\n")}\n`;
+}
