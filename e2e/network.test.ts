@@ -93,6 +93,16 @@ test("a Service without endpoints refuses at once", async () => {
   assert.ok(performance.now() - started < 1500, "refused, not timed out");
 });
 
+test("pods and nodes resolve names at the DNS Service's address, on every node", async () => {
+  const question = ["nslookup", "web.default.svc.cluster.local", "10.43.0.10"];
+  for (const pod of ["a1", "b1", "c1"]) {
+    const { stdout } = await inPod(pod, ["timeout", "5", "busybox", ...question]);
+    assert.match(stdout, /10\.43\.0\.100/, stdout);
+  }
+  const { stdout } = await lab.run("n2", ["timeout", "5", "busybox", ...question]);
+  assert.match(stdout, /10\.43\.0\.100/);
+});
+
 test("with session affinity a client stays with its endpoint", async () => {
   const seen = new Set<string>();
   for (let attempt = 0; attempt < 12; attempt++) seen.add(await ask("b1", "10.43.0.103", 80));
@@ -116,7 +126,7 @@ test("someone else's flush of all rules is repaired", { timeout: 60_000 }, async
 });
 
 test("pods reach the world outside of the cluster with their node's address", async () => {
-  await lab.spawn("n3", "outside", [node, `${source}/network/echo.ts`, "outside", "9999"]);
+  await lab.spawn("n3", "outside", [node, `${source}/network/echo.ts`, "outside", "9999"], { once: true });
   await eventually(async () =>
     assert.equal(await ask("a1", lab.host("n3").address, 9999), `outside ${lab.host("n1").address}`),
   );
@@ -171,7 +181,7 @@ async function startPod(name: string, host: string): Promise<void> {
   pods.set(name, { name, host, ip: prevResult!.ips[0]!.address.split("/")[0]! });
   await lab.must(host, ["ip", "-n", name, "link", "set", "dev", "lo", "up"]);
   const program = [node, `${source}/network/echo.ts`, name, "8080"];
-  await lab.spawn(host, `pod-${name}`, ["nsenter", `--net=/run/netns/${name}`, ...program]);
+  await lab.spawn(host, `pod-${name}`, ["nsenter", `--net=/run/netns/${name}`, ...program], { once: true });
   await eventually(async () => assert.match(await askFromHost(host, ip(name), 8080), new RegExp(`^${name}`)));
 }
 
@@ -223,6 +233,7 @@ async function publish({ without = [] as string[] } = {}): Promise<void> {
       spec: { podCIDR: `10.42.${index}.0/24` },
       status: { addresses: [{ type: "InternalIP", address }] },
     })),
+    "/api/v1/namespaces": [{ metadata: { name: "default" } }],
     "/api/v1/services": [
       service("web", "10.43.0.100", { type: "NodePort" }, 30080),
       service("empty", "10.43.0.101", {}),

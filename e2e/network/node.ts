@@ -9,6 +9,7 @@ import { createFakeApi } from "#client/fake-api.ts";
 import { systemClock } from "#client/system-clock.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { startNetwork } from "#network/start.ts";
+import { startDns } from "#dns/start.ts";
 
 const dataDir = "/var/lib/trivet";
 const [nodeName, nodeIP] = process.argv.slice(2) as [string, string];
@@ -47,7 +48,18 @@ const network = await startNetwork({
   serviceCidr: "10.43.0.0/16",
   ownServiceIPs: ["10.43.0.10"],
   cniConfDir: "/etc/cni/net.d",
-  cniDataDir: "/run/trivet/cni",
+  cniDataDir: "/var/lib/trivet/cni/data",
+  clock: systemClock,
+  logger,
+});
+const { gatewayIP } = await network.ready;
+await startDns({
+  client,
+  nodeName,
+  bindAddresses: ["10.43.0.10", gatewayIP],
+  clusterDomain: "cluster.local",
+  dnsServiceIP: "10.43.0.10",
+  upstreams: [],
   clock: systemClock,
   logger,
 });

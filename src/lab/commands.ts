@@ -175,7 +175,9 @@ export async function labDown({ dir = defaultLabDir }: Where = {}): Promise<bool
 }
 
 async function serve(lab: Lab, program: NodeProgram, host: HostState, timeoutSeconds: number): Promise<void> {
-  const pid = await lab.spawn(host.name, nodeService, program.serve(host), program.env);
+  const pid = await lab.spawn(host.name, nodeService, program.serve(host), {
+    env: program.env ?? {},
+  });
   const kubeconfig = lab.pathOf(host.name, `${program.dataDir}/kubeconfig`);
   const running = () => lab.status().some(({ name, state }) => name === host.name && state === "running");
   const started = await waitUntil(async () => {

@@ -13,7 +13,7 @@ import type { RunOptions } from "./host.ts";
 import { childrenOf, identify, isAlive, programName, signal, waitForExit } from "./processes.ts";
 import type { CommandResult } from "./processes.ts";
 import { loadState, saveState } from "./state.ts";
-import type { HostState, LabState } from "./state.ts";
+import type { HostState, LabState, ServiceState } from "./state.ts";
 import { applyFaults, createSwitch, machinePort, plugIn, removeSwitch, unplug } from "./switch.ts";
 
 export interface LabOptions {
@@ -41,6 +41,11 @@ export interface KillOptions {
   power?: boolean;
   /** Kill what runs beside the containers, but leave those and their shims running. */
   keepPods?: boolean;
+}
+
+export interface SpawnOptions {
+  env?: Record<string, string>;
+  once?: boolean;
 }
 
 export type HostStatus = {
@@ -160,20 +165,18 @@ export class Lab {
     return attachOn(this.#state, this.#host(name), argv);
   }
 
-  /** Starts a service on the host, remembers it for `start`, and resolves with its pid on the machine. */
+  /** Starts a service on the host, and again with each `start` unless it is to run once. Resolves with its pid on the machine. */
   async spawn(
     name: string,
     service: string,
     argv: readonly string[],
-    env: Record<string, string> = {},
+    options: SpawnOptions = {},
   ): Promise<number> {
     const host = this.#host(name);
+    const { env = {}, once = false } = options;
     const logFile = join(this.dir, "logs", `${name}-${service}.log`);
-    const entry = (host.services[service] = {
-      argv: [...argv],
-      env,
-      logFile,
-    } as HostState["services"][string]);
+    const entry: ServiceState = { argv: [...argv], env, once, logFile };
+    host.services[service] = entry;
     entry.process = await spawnOn(this.#state, host, entry);
     await saveState(this.#state);
     return entry.process.pid;
@@ -184,7 +187,8 @@ export class Lab {
     const host = this.#host(name);
     if (!isAlive(host.init)) await this.switchOn(name);
     for (const service of Object.values(host.services)) {
-      if (!isAlive(service.process)) service.process = await spawnOn(this.#state, host, service);
+      if (!service.once && !isAlive(service.process))
+        service.process = await spawnOn(this.#state, host, service);
     }
     await saveState(this.#state);
   }

@@ -10,6 +10,8 @@ import type { ProcessId } from "./processes.ts";
 export interface ServiceState {
   argv: string[];
   env: Record<string, string>;
+  /** Not to be run again by `start`. */
+  once: boolean;
   logFile: string;
   process?: ProcessId;
 }

@@ -46,17 +46,18 @@ export async function podMtu(run: RunCommand, nodeIP: string): Promise<number> {
   return Math.min(underlay.mtu, 65_535) - vxlanOverheadBytes;
 }
 
-/** The pod bridge with the pods' gateway, the route by which this node's own processes reach Services, and the addresses it answers itself. */
+/** The pod bridge with the pods' gateway, the route by which this node's own processes reach Services, and the addresses it answers itself. True if the bridge had to be made. */
 export async function reconcileBridge(
   run: RunCommand,
   desired: Overlay,
   mtu: number,
   services: ServiceAddresses,
-): Promise<void> {
+): Promise<boolean> {
   const { bridge } = overlay;
   const links = await listLinks(run);
   const lines: string[] = [];
-  if (!links.some(({ ifname }) => ifname === bridge)) {
+  const missing = !links.some(({ ifname }) => ifname === bridge);
+  if (missing) {
     // A hardware address of its own: otherwise it would change with the pods that come and go.
     await run("ip", ["link", "add", "name", bridge, "address", desired.gatewayMac, "type", "bridge"]);
   }
@@ -73,6 +74,7 @@ export async function reconcileBridge(
   // The source is one that pods anywhere can answer through the overlay.
   lines.push(`route replace ${services.serviceCidr} dev ${bridge} src ${desired.gatewayIP}`);
   await run("ip", ["-batch", "-"], `${lines.join("\n")}\n`);
+  return missing;
 }
 
 /** The VXLAN device and what it knows of the peers. */

@@ -2,6 +2,8 @@
  * Composes the node's networking: devices and overlay from the Nodes, Service rules from Services and
  * EndpointSlices, and, once both stand, the CNI configuration. Holds no decisions of its own.
  */
+import { rm } from "node:fs/promises";
+
 import type { Clock, Logger } from "#base/ports.ts";
 import { createInformer } from "#client/informer.ts";
 import type { Client } from "#client/types.ts";
@@ -63,6 +65,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const ready = Promise.withResolvers<NodeNetwork>();
   const applier = new RulesetApplier(run, logger);
   let rulesStand = false;
+  let bridgeSeen = false;
   let portsBefore: ServicePort[] = [];
 
   const proxy = new Reconciler(
@@ -93,7 +96,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       const overlay = compileOverlay(nodes.list(), { name: nodeName, nodeIP });
       if (overlay === undefined) return;
       const mtu = await podMtu(run, nodeIP);
-      await reconcileBridge(run, overlay, mtu, { serviceCidr, ownServiceIPs });
+      const fresh = await reconcileBridge(run, overlay, mtu, { serviceCidr, ownServiceIPs });
+      // Without a bridge no pod had a network: after a reboot the addresses that the files call taken are free.
+      if (fresh && !bridgeSeen) await rm(options.cniDataDir, { recursive: true, force: true });
+      bridgeSeen = true;
       await reconcileVxlan(run, overlay, mtu);
       if (!rulesStand) return; // the proxy triggers again
       const { podCIDR, gatewayIP } = overlay;
