@@ -1,0 +1,257 @@
+/**
+ * A control-plane node: the replica in its thread, the API server over it, and (unless it is the API
+ * alone) the manager and what every node has. The rooms find each other here and nowhere else.
+ */
+import type { Logger } from "#base/ports.ts";
+import type { HttpUser } from "#base/http.ts";
+import { startManager } from "#manager/manager.ts";
+import { createApiServer } from "#api/server.ts";
+import type { ApiServer } from "#api/server.ts";
+import { createClient } from "#client/client.ts";
+import { systemClock, systemRandom } from "#client/system-clock.ts";
+import type { ApiClient, ResourceName } from "#client/types.ts";
+import type { NodeIdentity } from "#cluster/identity.ts";
+import { writeIdentity } from "#cluster/identity.ts";
+import type { ManagementOptions } from "#cluster/management.ts";
+import { createManagement } from "#cluster/management.ts";
+import { leafDays, ensureNodePki } from "#cluster/pki.ts";
+import type { NodePki } from "#cluster/pki.ts";
+import { signRequest } from "#cluster/certificates.ts";
+import { StatusError } from "#base/errors.ts";
+import { allKinds } from "#kinds/all.ts";
+import type { KubeObject } from "#kinds/object.ts";
+import { startReplica } from "#replica/start.ts";
+import type { ReplicaHandle, ReplicaOptions } from "#replica/types.ts";
+import { tlsAgentDialer } from "./agent-dialer.ts";
+import { writeKubeconfig } from "./kubeconfig.ts";
+import { composeStatus } from "./node-status.ts";
+import type { NodePaths } from "./paths.ts";
+import { nodePaths } from "./paths.ts";
+import type { Running } from "./serve.ts";
+import { version } from "./version.ts";
+
+const nodes: ResourceName = { group: "", version: "v1", plural: "nodes" };
+const masters: HttpUser = { name: "system:trivet", groups: ["system:masters", "system:authenticated"] };
+/** How often the manager's picture of live peers is renewed. */
+const peerPollMs = 1_000;
+
+export interface ControlPlaneOptions {
+  apiOnly: boolean;
+  apiPort?: number;
+}
+
+export async function startControlPlane(
+  dataDir: string,
+  identity: NodeIdentity,
+  logger: Logger,
+  options: ControlPlaneOptions,
+): Promise<Running> {
+  const paths = nodePaths(dataDir);
+  const pki = await ensureNodePki(dataDir, identity, systemClock.nowMs());
+  const replica = await startReplica(replicaOptions(identity, paths, pki, logger, options));
+  const running: Running[] = [{ close: () => replica.stop() }];
+  try {
+    const nodeClient: { client?: ApiClient } = {};
+    const api = await startApi(identity, pki, replica, logger, options, () => nodeClient.client);
+    running.push({ close: () => api.close() });
+    const as = (user: HttpUser): ApiClient =>
+      createClient({
+        transport: (request) => api.handler({ ...request, user }),
+        userAgent: `trivet/${version}`,
+      });
+    nodeClient.client = as(masters);
+    writeKubeconfig(paths.kubeconfig, `https://${identity.address}:${api.port}`, pki);
+    if (!options.apiOnly) {
+      running.push(startControllers(identity, pki, replica, as(masters), logger));
+      const { startNodeComponents } = await import("./node-components.ts");
+      running.push(
+        await startNodeComponents({
+          identity,
+          paths,
+          agentClient: as({
+            name: `system:node:${identity.name}`,
+            groups: ["system:nodes", "system:authenticated"],
+          }),
+          systemClient: as(masters),
+          agentCertificate: pki.agent,
+          authorityCertificate: pki.authorities.cluster.certificate,
+          labels: { "node-role.kubernetes.io/control-plane": "" },
+          logger,
+        }),
+      );
+    }
+    if (identity.state === "creating") writeIdentity(dataDir, { ...identity, state: "ready" });
+    logger.info("node is serving", { node: identity.name, api: api.port });
+  } catch (error) {
+    await closeAll(running);
+    throw error;
+  }
+  return { close: () => closeAll(running) };
+}
+
+/** In the reverse order of their start: whatever uses a room ends before it. */
+async function closeAll(running: Running[]): Promise<void> {
+  for (const each of running.toReversed()) await each.close();
+}
+
+function replicaOptions(
+  identity: NodeIdentity,
+  paths: NodePaths,
+  pki: NodePki,
+  logger: Logger,
+  options: ControlPlaneOptions,
+): ReplicaOptions {
+  const { name, address, failureDomain, ports } = identity;
+  return {
+    dataDir: paths.replica,
+    listen: { host: options.apiOnly ? "127.0.0.1" : "0.0.0.0", port: ports.peer },
+    ...(options.apiOnly ? {} : { advertise: `${address}:${ports.peer}` }),
+    tls: { ca: pki.authorities.peer.certificate, cert: pki.peer.certificate, key: pki.peer.key },
+    mode:
+      identity.state === "ready"
+        ? { type: "restart" }
+        : identity.grant === undefined
+          ? { type: "bootstrap", member: { name, apiAddress: `${address}:${ports.api}`, failureDomain } }
+          : { type: "join", grant: identity.grant },
+    logger,
+    onFatal: (error) => {
+      // The log of this node can't be trusted or written any more: others go on, a supervisor restarts it.
+      logger.error("the datastore of this node has died", { error: error.message });
+      process.exit(70);
+    },
+  };
+}
+
+async function startApi(
+  identity: NodeIdentity,
+  pki: NodePki,
+  replica: ReplicaHandle,
+  logger: Logger,
+  options: ControlPlaneOptions,
+  client: () => ApiClient | undefined,
+): Promise<ApiServer & { port: number }> {
+  const { settings, address, ports } = identity;
+  const [first = 30000, last = 32767] = settings.nodePortRange.split("-").map(Number);
+  const management = createManagement(managementOptions(identity, pki, replica, client));
+  const server = await createApiServer({
+    backend: replica.backend,
+    kinds: allKinds,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    serviceAccounts: {
+      issuer: `https://kubernetes.default.svc.${settings.clusterDomain}`,
+      privateKey: pki.authorities.serviceAccountKey,
+    },
+    serviceCidr: settings.serviceCidr,
+    nodePorts: { first, last },
+    advertise: { address, port: options.apiPort ?? ports.api },
+    extraRoutes: [{ prefix: "/trivet/v1/", handler: management }],
+    agentDialer: tlsAgentDialer({
+      ca: pki.authorities.cluster.certificate,
+      cert: pki.apiClient.certificate,
+      key: pki.apiClient.key,
+    }),
+  });
+  const listening = await server.listen({
+    host: options.apiOnly ? "127.0.0.1" : "0.0.0.0",
+    port: options.apiPort ?? ports.api,
+    // The authority goes along, so that a joining node can check its fingerprint.
+    cert: pki.apiServer.certificate + pki.authorities.cluster.certificate,
+    key: pki.apiServer.key,
+    clientCa: pki.authorities.cluster.certificate,
+  });
+  return Object.assign(server, { port: listening.address.port });
+}
+
+function startControllers(
+  identity: NodeIdentity,
+  pki: NodePki,
+  replica: ReplicaHandle,
+  client: ApiClient,
+  logger: Logger,
+): Running {
+  const alive = new Map<string, boolean>();
+  const poll = setInterval(() => {
+    replica.status().then(
+      ({ members }) => {
+        alive.clear();
+        for (const each of members) alive.set(each.name, each.online);
+      },
+      // Without a leader nothing is known, and nobody is declared dead.
+      () => alive.clear(),
+    );
+  }, peerPollMs);
+  const manager = startManager({
+    client,
+    onLeadership: (callback) => replica.backend.onLeadership(callback),
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    clusterCidr: identity.settings.clusterCidr,
+    serviceCidr: identity.settings.serviceCidr,
+    rootCa: pki.authorities.cluster.certificate,
+    isPeerAlive: (name) => alive.get(name),
+    signCertificate: ({ pem, username, usages, expirationSeconds }) =>
+      signRequest(pki.authorities.cluster, pem, {
+        commonName: username,
+        organizations: [],
+        hosts: [],
+        usages: usages.some((each) => each === "server auth") ? ["server", "client"] : ["client"],
+        validDays: expirationSeconds === undefined ? leafDays : expirationSeconds / 86_400,
+      }),
+  });
+  return {
+    async close() {
+      clearInterval(poll);
+      await manager.close();
+    },
+  };
+}
+
+function managementOptions(
+  identity: NodeIdentity,
+  pki: NodePki,
+  replica: ReplicaHandle,
+  client: () => ApiClient | undefined,
+): ManagementOptions {
+  const getNode = async (name: string): Promise<KubeObject | undefined> => {
+    try {
+      return await client()?.get<KubeObject>(nodes, undefined, name);
+    } catch (error) {
+      if (error instanceof StatusError && error.reason === "NotFound") return undefined;
+      throw error;
+    }
+  };
+  return {
+    backend: replica.backend,
+    authorities: pki.authorities,
+    settings: identity.settings,
+    version,
+    nowMs: () => systemClock.nowMs(),
+    membership: {
+      members: async () => (await replica.status()).members,
+      add: (member) => replica.addMember(member),
+      remove: (id) => replica.removeMember(id),
+    },
+    nodes: {
+      exists: async (name) => (await getNode(name)) !== undefined,
+      remove: async (name) => {
+        if ((await getNode(name)) !== undefined) await client()?.delete(nodes, undefined, name);
+      },
+      apiEndpoints: async () => {
+        const { members, memberId } = await replica.status();
+        const own = members.filter((each) => each.id === memberId);
+        const others = members.filter((each) => each.id !== memberId && each.online);
+        return [...own, ...others].map((each) => each.apiAddress).filter((each) => each !== "");
+      },
+    },
+    status: async () =>
+      composeStatus(
+        identity.name,
+        version,
+        await replica.status(),
+        await getNode(identity.name).catch(() => undefined),
+      ),
+  };
+}

@@ -1,0 +1,125 @@
+/** What every node that runs pods has, worker or not: containerd, images, network, DNS and the agent. */
+import type { Logger } from "#base/ports.ts";
+import { startAgent } from "#agent/agent.ts";
+import { startContainerd } from "#agent/containerd.ts";
+import {
+  buildDemoImage,
+  demoImageName,
+  ensurePauseImage,
+  importArchive,
+  listImages,
+  pauseImageName,
+} from "#agent/images/images.ts";
+import type { Client } from "#client/types.ts";
+import { systemClock, systemRandom } from "#client/system-clock.ts";
+import { apiClientName } from "#cluster/pki.ts";
+import type { NodeIdentity } from "#cluster/identity.ts";
+import { addressInBlock } from "#cluster/identity.ts";
+import type { KeyAndCertificate } from "#cluster/certificates.ts";
+import { nameServersOf, startDns } from "#dns/start.ts";
+import { startNetwork } from "#network/start.ts";
+import type { NodePaths } from "./paths.ts";
+import type { Running } from "./serve.ts";
+import { kubernetesVersion } from "./version.ts";
+
+export interface NodeComponentsOptions {
+  identity: NodeIdentity;
+  paths: NodePaths;
+  /** Speaks as the node ("system:node:NAME"). */
+  agentClient: Client;
+  /** Speaks for network and DNS. */
+  systemClient: Client;
+  agentCertificate: KeyAndCertificate;
+  authorityCertificate: string;
+  labels: Record<string, string>;
+  logger: Logger;
+}
+
+/** Index of the DNS Service's address in the service block. */
+const dnsServiceIndex = 10;
+
+/** Rejects when containerd or the agent can't start; network and DNS follow by themselves. */
+export async function startNodeComponents(options: NodeComponentsOptions): Promise<Running> {
+  const { identity, paths, logger } = options;
+  const { settings } = identity;
+  const dnsServiceIP = addressInBlock(settings.serviceCidr, dnsServiceIndex);
+  const clock = systemClock;
+  const containerd = await startContainerd({
+    dir: paths.containerd,
+    socket: paths.containerdSocket,
+    sandboxImage: pauseImageName,
+    cniConfDir: paths.cniConf,
+    logger,
+  });
+  await ensurePauseImage(containerd.socket);
+  const agent = await startAgent({
+    client: options.agentClient,
+    nodeName: identity.name,
+    nodeIPs: [identity.address],
+    containerdSocket: containerd.socket,
+    dataDir: paths.agent,
+    logDir: paths.podLogs,
+    serving: {
+      host: "0.0.0.0",
+      port: identity.ports.agent,
+      cert: options.agentCertificate.certificate,
+      key: options.agentCertificate.key,
+      clientCa: options.authorityCertificate,
+      authorize: (peer) => peer.commonName === apiClientName,
+    },
+    clusterDns: [dnsServiceIP],
+    clusterDomain: settings.clusterDomain,
+    staticLabels: options.labels,
+    version: kubernetesVersion,
+    clock,
+    logger,
+  });
+  const network = await startNetwork({
+    client: options.systemClient,
+    nodeName: identity.name,
+    nodeIP: identity.address,
+    clusterCidr: settings.clusterCidr,
+    serviceCidr: settings.serviceCidr,
+    ownServiceIPs: [dnsServiceIP],
+    cniConfDir: paths.cniConf,
+    cniDataDir: paths.cniData,
+    clock,
+    logger,
+  });
+  let dns: Running | undefined;
+  let closed = false;
+  const rest = (async () => {
+    const { gatewayIP } = await network.ready;
+    if (closed) return;
+    dns = await startDns({
+      client: options.systemClient,
+      nodeName: identity.name,
+      bindAddresses: [gatewayIP, dnsServiceIP],
+      clusterDomain: settings.clusterDomain,
+      dnsServiceIP,
+      upstreams: await nameServersOf(),
+      clock,
+      random: systemRandom,
+      logger,
+    });
+    await ensureDemoImage(containerd.socket);
+  })();
+  rest.catch((error: unknown) => {
+    if (!closed) logger.error("the node's network is not complete", { error: String(error) });
+  });
+  return {
+    async close() {
+      closed = true;
+      await agent.close();
+      await dns?.close();
+      await network.close();
+      await containerd.close();
+    },
+  };
+}
+
+async function ensureDemoImage(socket: string): Promise<void> {
+  const images = await listImages(socket);
+  if (!images.some((each) => each.names.includes(demoImageName)))
+    await importArchive(socket, await buildDemoImage());
+}

@@ -1,0 +1,85 @@
+/** `trivet serve`: runs the node of a data directory in the foreground until it is asked to stop. */
+import { existsSync, mkdirSync } from "node:fs";
+import type { ServeOptions } from "#cli/context.ts";
+import { removePidFile, writePidFile, findNode } from "#cli/process-control.ts";
+import { defaultAddress } from "#cli/system.ts";
+import { createCluster } from "#cluster/join.ts";
+import type { NodeIdentity } from "#cluster/identity.ts";
+import { defaultPorts, defaultSettings, readIdentity } from "#cluster/identity.ts";
+import { hostname } from "node:os";
+import { createLogger } from "./logger.ts";
+
+/** A running composition of rooms. */
+export interface Running {
+  close(): Promise<void>;
+}
+
+export async function serve(options: ServeOptions): Promise<void> {
+  const components = options.components.join(",");
+  if (components !== "all" && components !== "api")
+    throw new Error(`--components takes "all" or "api", not "${components}"`);
+  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+  if (findNode(options.dataDir) !== undefined)
+    throw new Error(`a node already runs in ${options.dataDir}: "trivet stop" stops it`);
+  const identity = readIdentity(options.dataDir) ?? (await newCluster(options, components));
+  const logger = createLogger("node");
+  writePidFile(options.dataDir);
+  const stop = whenAskedToStop();
+  try {
+    const running = await start(options, identity, components, logger);
+    const reason = await stop;
+    logger.info("stopping", { reason });
+    await running.close();
+    logger.info("stopped");
+  } finally {
+    removePidFile(options.dataDir);
+  }
+  // What a library may still hold open must not keep a stopped node alive.
+  process.exit(0);
+}
+
+async function start(
+  options: ServeOptions,
+  identity: NodeIdentity,
+  components: string,
+  logger: ReturnType<typeof createLogger>,
+): Promise<Running> {
+  if (identity.role === "worker") {
+    const { startWorker } = await import("./worker.ts");
+    return startWorker(options.dataDir, identity, logger);
+  }
+  const { startControlPlane } = await import("./control-plane.ts");
+  return startControlPlane(options.dataDir, identity, logger, {
+    apiOnly: components === "api",
+    ...(options.port === undefined ? {} : { apiPort: options.port }),
+  });
+}
+
+/** A data directory without a node becomes the first node of a new cluster. */
+async function newCluster(options: ServeOptions, components: string): Promise<NodeIdentity> {
+  const apiOnly = components === "api";
+  if (existsSync(`${options.dataDir}/replica`))
+    throw new Error(
+      `${options.dataDir} has a datastore but no node.json: restore node.json, or run "trivet reset" to begin anew`,
+    );
+  return createCluster(
+    {
+      dataDir: options.dataDir,
+      name: (options.name ?? hostname()).toLowerCase(),
+      address: options.address ?? (apiOnly ? "127.0.0.1" : defaultAddress()),
+      failureDomain: "",
+      ports: apiOnly ? { api: options.port ?? defaultPorts.api, peer: 0, agent: 0 } : defaultPorts,
+    },
+    {
+      ...defaultSettings,
+      ...(options.serviceCidr === undefined ? {} : { serviceCidr: options.serviceCidr }),
+    },
+  );
+}
+
+function whenAskedToStop(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
+      process.once(signal, () => resolve(signal));
+  });
+}
