@@ -568,10 +568,15 @@ const cases: [string, (probe: Probe) => Promise<void>][] = [
       assert.equal(status.ready, true);
       assert.ok(status.term >= 1 && status.revision >= 1 && status.leaderId !== undefined);
       assert.equal(status.members.filter((member) => member.isLeader).length, 1);
-      const seen: boolean[] = [];
-      const stop = probe.backend.onLeadership((leadership) => seen.push(leadership.leading));
-      stop();
-      assert.deepEqual(seen, [status.leaderId === status.memberId]);
+      const leads = await new Promise<boolean>((resolve) => {
+        const wanted = status.leaderId === status.memberId;
+        const stop = probe.backend.onLeadership(({ leading }) => {
+          if (leading !== wanted) return;
+          resolve(leading);
+          queueMicrotask(() => stop());
+        });
+      });
+      assert.equal(leads, status.leaderId === status.memberId);
     },
   ],
 ];

@@ -42,12 +42,13 @@ export type MemberUpdate = Partial<Omit<MemberRecord, "id">>;
 const reportMs = 500;
 const offlineMs = 3000;
 const caughtUpEntries = 1000;
-const checksumEvery = 64;
+const keptChecksums = 64;
 
 export class Governor {
   readonly #replica: Replica;
   readonly #targets: RoleTargets;
   readonly #historyMs: number;
+  readonly #seeds: ClusterState;
   readonly #onDiverged: (error: Error) => void;
   #report: { report: Report; receivedMs: number } | undefined;
   #reportedMs = -Infinity;
@@ -59,8 +60,15 @@ export class Governor {
 
   constructor(
     replica: Replica,
-    options: { targets: RoleTargets; historyMs: number; onDiverged(error: Error): void },
+    options: {
+      targets: RoleTargets;
+      historyMs: number;
+      /** The cluster as it was told when this node joined. */
+      seeds: ClusterState;
+      onDiverged(error: Error): void;
+    },
   ) {
+    this.#seeds = options.seeds;
     this.#replica = replica;
     this.#targets = options.targets;
     this.#historyMs = options.historyMs;
@@ -99,8 +107,7 @@ export class Governor {
     const own = this.#replica.cluster;
     const told = this.#report?.report.cluster;
     if (told !== undefined && (own === undefined || !this.replicates)) return told;
-    if (own === undefined) throw noLeaderError();
-    return own;
+    return own ?? this.#seeds;
   }
 
   onTick(): void {
@@ -117,7 +124,7 @@ export class Governor {
     this.#compactHistory();
   }
 
-  onFrame(from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void {
+  onFrame(_from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void {
     if (frame.type !== "report") return;
     const report = JSON.parse(frame.text) as Report;
     if (report.term < this.#replica.raftStatus.hardState.term && this.replicates) return;
@@ -128,7 +135,6 @@ export class Governor {
         .map((member) => ({ id: parseMemberId(member.id), address: member.address }))
         .filter((peer) => peer.id !== this.#replica.id),
     );
-    void from;
     this.#compareChecksum(report);
   }
 
@@ -349,13 +355,13 @@ export class Governor {
     return this.#replica.ports.clock.monotonicMs() - held.receivedMs < offlineMs ? held.report : undefined;
   }
 
-  /** States at round indices are remembered: they are seen only when a batch happens to end there. */
+  /** The last states, as they are seen at ticks. Idle replicas stop at the same index, so they meet there. */
   #noteChecksum(): void {
     const { index, checksum } = this.#replica.store.position;
     this.#checksums.delete(index);
     this.#checksums.set(index, checksum);
     const oldest = this.#checksums.keys().next().value;
-    if (this.#checksums.size > checksumEvery && oldest !== undefined) this.#checksums.delete(oldest);
+    if (this.#checksums.size > keptChecksums && oldest !== undefined) this.#checksums.delete(oldest);
   }
 
   #compareChecksum(report: Report): void {

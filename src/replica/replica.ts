@@ -91,6 +91,10 @@ export class Replica {
   #takenUp: { index: number; confState: ConfState } | undefined;
   #unflushedBytes = 0;
   #durableIndex: number;
+  #confState: ConfState = noMembers;
+  #cluster: ClusterState | undefined;
+  /** Those that were removed have nothing to say. */
+  #strangers = new Set<NodeId>();
   #turnAsked = false;
   #advanceAsked = false;
   #ticks = 0;
@@ -117,6 +121,7 @@ export class Replica {
     });
     this.#durableIndex = this.#store.flush();
     this.#reconcile();
+    this.#readMembership();
     const life = Buffer.from(random.bytes(6)).readUIntBE(0, 6);
     this.#node = new RawNode(this.#raftConfig());
     this.calls = new Calls(clock, transport, {
@@ -172,13 +177,12 @@ export class Replica {
 
   /** The configuration as of the applied index. */
   get confState(): ConfState {
-    const text = this.#store.note("confState");
-    return text === undefined ? noMembers : (JSON.parse(text) as ConfState);
+    return this.#confState;
   }
 
+  /** Undefined until a first snapshot has come. */
   get cluster(): ClusterState | undefined {
-    const text = this.#store.note("cluster");
-    return text === undefined ? undefined : (JSON.parse(text) as ClusterState);
+    return this.#cluster;
   }
 
   get raftStatus(): RaftStatus {
@@ -625,8 +629,17 @@ export class Replica {
     for (const callback of this.#leadershipWatchers) callback(leadership);
   }
 
+  #readMembership(): void {
+    const confState = this.#store.note("confState");
+    const cluster = this.#store.note("cluster");
+    if (confState !== undefined) this.#confState = JSON.parse(confState) as ConfState;
+    if (cluster !== undefined) this.#cluster = JSON.parse(cluster) as ClusterState;
+    this.#strangers = new Set(this.#cluster?.removed.map(parseMemberId));
+  }
+
   #updatePeers(): void {
-    const cluster = this.cluster;
+    this.#readMembership();
+    const cluster = this.#cluster;
     if (cluster === undefined) return;
     this.ports.transport.setPeers(
       cluster.members
@@ -645,7 +658,7 @@ export class Replica {
   }
 
   #onFrame(from: NodeId, bytes: Uint8Array, reply: (frame: Uint8Array) => void): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#strangers.has(from)) return;
     this.heardMs.set(from, this.ports.clock.monotonicMs());
     let frame: Frame;
     try {

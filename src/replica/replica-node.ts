@@ -1,0 +1,203 @@
+/**
+ * A whole replica as it lives in its thread, or in a simulated machine: the core, its government, the
+ * backend that the node serves, and the calls by which its owner changes the cluster.
+ */
+
+import type { Backend } from "#base/backend.ts";
+import { StatusError } from "#base/errors.ts";
+import type { Timer } from "#base/ports.ts";
+import type { NodeId } from "#raft/types.ts";
+import type { StateDirectory } from "#store/state-directory.ts";
+import { noLeaderError } from "./errors.ts";
+import type { MemberUpdate, NewMember } from "./governor.ts";
+import { Governor } from "./governor.ts";
+import { parseMemberId } from "./member-id.ts";
+import { NodeBackend } from "./node-backend.ts";
+import type { ReplicaPorts } from "./ports.ts";
+import type { ReplicaConfig } from "./replica.ts";
+import { defaultConfig, Replica } from "./replica.ts";
+import type { JoinGrant, MemberRecord, ReplicaStatus, RoleTargets } from "./types.ts";
+
+/** What the cluster's members can be asked to do; executed by the leader. */
+export interface AdminCalls {
+  addMember: [NewMember];
+  updateMember: [string, MemberUpdate];
+  removeMember: [string];
+  transferLeadership: [string?];
+}
+
+export type AdminMethod = keyof AdminCalls;
+
+export interface ReplicaNodeOptions {
+  config: Partial<ReplicaConfig> & { memberId: string };
+  ports: ReplicaPorts;
+  targets?: Partial<RoleTargets>;
+  historyMs?: number;
+  /** Who can be asked before this replica has a state of its own. */
+  peers?: MemberRecord[];
+  clusterId: string;
+  onFatal(error: Error): void;
+}
+
+export const defaultTargets: RoleTargets = { voters: 3, standbys: 3, unresponsiveMs: 10_000 };
+export const defaultHistoryMs = 300_000;
+
+/** Writes the first state of a new cluster: one voter, entry 1 applied. */
+export function bootstrapState(state: StateDirectory, clusterId: string, member: MemberRecord): void {
+  const store = state.open();
+  const confState = {
+    voters: [parseMemberId(member.id)],
+    learners: [],
+    votersOutgoing: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  store.batch(() => {
+    store.apply(1, 1, undefined);
+    store.setNote("received", "1");
+    store.setNote("confState", JSON.stringify(confState));
+    store.setNote("cluster", JSON.stringify({ clusterId, members: [member], removed: [], decisions: [] }));
+  });
+  store.flush();
+  store.close();
+}
+
+export class ReplicaNode {
+  readonly replica: Replica;
+  readonly governor: Governor;
+  readonly backend: Backend;
+  readonly #backend: NodeBackend;
+  readonly #options: ReplicaNodeOptions;
+  #timer: Timer | undefined;
+
+  constructor(options: ReplicaNodeOptions) {
+    this.#options = options;
+    this.replica = new Replica({ ...defaultConfig, ...options.config }, options.ports, {
+      onFrame: (from, frame, reply) => {
+        if (frame.type === "session") this.#backend.onFrame(from, frame, reply);
+        else this.governor.onFrame(from, frame, reply);
+      },
+      onPeerLost: (peer) => this.#backend.onPeerLost(peer),
+      onTick: () => this.governor.onTick(),
+      onChange: () => undefined,
+      handlers: { admin: (_, body) => this.#onAdmin(body) },
+      onFatal: (error) => options.onFatal(error),
+    });
+    this.governor = new Governor(this.replica, {
+      targets: { ...defaultTargets, ...options.targets },
+      historyMs: options.historyMs ?? defaultHistoryMs,
+      seeds: { clusterId: options.clusterId, members: options.peers ?? [], removed: [], decisions: [] },
+      onDiverged: (error) => {
+        this.replica.stop();
+        options.onFatal(error);
+      },
+    });
+    this.#backend = new NodeBackend(this.replica, this.governor);
+    this.backend = this.#backend;
+  }
+
+  start(): void {
+    const { transport } = this.#options.ports;
+    const seeds = (this.#options.peers ?? []).map(({ id, address }) => ({ id: parseMemberId(id), address }));
+    transport.setPeers(seeds.filter((peer) => peer.id !== this.replica.id));
+    this.replica.start();
+    this.#arm();
+  }
+
+  /** Asks the leader, wherever it is, waiting for one as long as the deadline allows. */
+  async admin<M extends AdminMethod>(method: M, ...args: AdminCalls[M]): Promise<unknown> {
+    const { clock } = this.#options.ports;
+    const deadline = clock.monotonicMs() + this.replica.config.timeoutMs;
+    for (;;) {
+      try {
+        return await this.#adminOnce(method, args);
+      } catch (error) {
+        const again = error instanceof StatusError && error.reason === "ServiceUnavailable";
+        if (!again || this.replica.stopped || clock.monotonicMs() > deadline) throw error;
+      }
+      await new Promise<void>((resolve) => {
+        clock.setTimer(100, resolve);
+      });
+    }
+  }
+
+  async members(): Promise<MemberRecord[]> {
+    return this.governor.cluster().members;
+  }
+
+  status(): ReplicaStatus {
+    return this.governor.status();
+  }
+
+  /** Hands leadership over first, if there is anybody to take it. */
+  async stop(): Promise<void> {
+    if (this.replica.stopped) return;
+    if (this.replica.leadership.leading && this.replica.bestSuccessor() !== undefined) {
+      await this.governor.transferLeadership().catch((error: unknown) => {
+        this.#options.ports.logger.warn("leadership was not handed over", { error: String(error) });
+      });
+    }
+    this.#timer?.cancel();
+    await this.#backend.close();
+    this.replica.stop();
+  }
+
+  /** As in a crash: nothing is handed over, nothing is finished. */
+  kill(): void {
+    this.#timer?.cancel();
+    this.replica.stop();
+  }
+
+  #arm(): void {
+    this.#timer = this.#options.ports.clock.setTimer(1000, () => {
+      if (this.replica.stopped) return;
+      this.#backend.tick();
+      this.#arm();
+    });
+  }
+
+  async #adminOnce(method: AdminMethod, args: unknown[]): Promise<unknown> {
+    const { leading } = this.replica.leadership;
+    if (leading && method === "removeMember" && parseMemberId(args[0] as string) === this.replica.id) {
+      await this.governor.transferLeadership();
+    } else if (leading) return this.#execute(method, args);
+    const leader = this.#leader();
+    if (leader === undefined || leader === this.replica.id) throw noLeaderError();
+    const body = Buffer.from(JSON.stringify({ method, args }));
+    const answer = await this.replica.calls.call(leader, "admin", body, this.replica.config.timeoutMs);
+    const text = Buffer.from(answer).toString("utf8");
+    return text === "" ? undefined : (JSON.parse(text) as unknown);
+  }
+
+  #leader(): NodeId | undefined {
+    const { leader } = this.replica.raftStatus.softState;
+    if (leader !== 0) return leader;
+    const told = this.governor.status().leaderId;
+    return told === undefined ? undefined : parseMemberId(told);
+  }
+
+  async #onAdmin(body: Uint8Array): Promise<Uint8Array> {
+    const { method, args } = JSON.parse(Buffer.from(body).toString("utf8")) as {
+      method: AdminMethod;
+      args: unknown[];
+    };
+    if (!this.replica.leadership.leading) throw noLeaderError();
+    const result = await this.#execute(method, args);
+    return result === undefined ? new Uint8Array(0) : Buffer.from(JSON.stringify(result));
+  }
+
+  async #execute(method: AdminMethod, args: unknown[]): Promise<unknown> {
+    switch (method) {
+      case "addMember":
+        return this.governor.addMember(args[0] as NewMember) satisfies Promise<JoinGrant>;
+      case "updateMember":
+        return this.governor.updateMember(args[0] as string, args[1] as MemberUpdate);
+      case "removeMember":
+        return this.governor.removeMember(args[0] as string);
+      case "transferLeadership":
+        return this.governor.transferLeadership((args[0] as string | null) ?? undefined);
+      default:
+        throw new StatusError("NotImplemented", `unknown call ${String(method)}`);
+    }
+  }
+}

@@ -1,0 +1,143 @@
+/** Starts a replica in a thread of its own and gives the main thread a handle on it. */
+
+import { Worker } from "node:worker_threads";
+import { StatusError } from "#base/errors.ts";
+import { BackendClient } from "./backend-session.ts";
+import type { ReplicaSettings } from "./open-replica.ts";
+import type { FromThread, ToThread } from "./thread-messages.ts";
+import { toError } from "./thread-messages.ts";
+import type { JoinGrant, MemberRecord, ReplicaHandle, ReplicaOptions, ReplicaStatus } from "./types.ts";
+
+/**
+ * Resolves when the replica listens and its log and state are open; it may take a moment more until a
+ * leader is known (`status().ready`). Rejects with a FatalError when the directory or the port is no good.
+ */
+export async function startReplica(options: ReplicaOptions): Promise<ReplicaHandle> {
+  const { logger, onFatal, ...settings } = options;
+  const thread = new ReplicaThread(settings, options);
+  const ready = await thread.ready;
+  const { backend } = thread;
+  const control = <T>(method: string, ...args: unknown[]) => thread.control(method, args) as Promise<T>;
+  return {
+    backend,
+    memberId: ready.memberId,
+    clusterId: ready.clusterId,
+    port: ready.port,
+    addMember: (member) => control<JoinGrant>("addMember", member),
+    removeMember: (id) => control<void>("removeMember", id),
+    updateMember: (id, change) => control<void>("updateMember", id, change),
+    transferLeadership: (id) => control<void>("transferLeadership", id),
+    members: () => control<MemberRecord[]>("members"),
+    status: () => control<ReplicaStatus>("status"),
+    setTls: (tls) => control<void>("setTls", tls),
+    stop: () => thread.stop(),
+  };
+}
+
+class ReplicaThread {
+  readonly ready: Promise<FromThread & { type: "ready" }>;
+  readonly backend: BackendClient;
+  readonly #worker: Worker;
+  readonly #options: ReplicaOptions;
+  readonly #calls = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>();
+  readonly #timer: NodeJS.Timeout;
+  #lastId = 0;
+  #stopping: Promise<void> | undefined;
+  #settleReady:
+    | { resolve(ready: FromThread & { type: "ready" }): void; reject(error: Error): void }
+    | undefined;
+
+  constructor(settings: ReplicaSettings, options: ReplicaOptions) {
+    this.#options = options;
+    this.#worker = new Worker(new URL("./thread.ts", import.meta.url), {
+      workerData: settings,
+      name: "replica",
+    });
+    this.ready = new Promise((resolve, reject) => {
+      this.#settleReady = { resolve, reject };
+    });
+    this.backend = new BackendClient(
+      {
+        send: (body) => {
+          this.#post({ type: "session", body }, body.buffer);
+          return true;
+        },
+        later: (flush) => void setImmediate(flush),
+      },
+      () => performance.now(),
+    );
+    // Asked for now, so that who asks later is told at once.
+    this.backend.onLeadership(() => undefined);
+    this.#worker.on("message", (message: FromThread) => this.#onMessage(message));
+    this.#worker.on("error", (error) => this.#onDeath(error as Error));
+    this.#worker.on("exit", () => this.#onDeath(new Error("the replica's thread has ended")));
+    // The thread can't fall silent without an exit, so only overdue calls are looked after.
+    this.#timer = setInterval(() => this.backend.tick(Infinity), 1000);
+  }
+
+  control(method: string, args: unknown[]): Promise<unknown> {
+    if (this.backend.failure !== undefined) return Promise.reject(this.backend.failure);
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject });
+      this.#post({ type: "control", id, method, args });
+    });
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    clearInterval(this.#timer);
+    if (this.backend.failure === undefined) {
+      await this.control("stop", []);
+      await this.backend.close();
+    }
+    await this.#worker.terminate();
+  }
+
+  #post(message: ToThread, ...transferred: ArrayBuffer[]): void {
+    this.#worker.postMessage(message, transferred);
+  }
+
+  #onMessage(message: FromThread): void {
+    switch (message.type) {
+      case "ready":
+        this.#settleReady?.resolve(message);
+        this.#settleReady = undefined;
+        return;
+      case "session":
+        this.backend.receive(message.body);
+        return;
+      case "control": {
+        const call = this.#calls.get(message.id);
+        this.#calls.delete(message.id);
+        if (message.error !== undefined) call?.reject(toError(message.error));
+        else call?.resolve(message.result);
+        return;
+      }
+      case "log":
+        this.#options.logger[message.level](message.message, message.fields);
+        return;
+      case "fatal":
+        this.#onDeath(toError(message.error));
+    }
+  }
+
+  #onDeath(error: Error): void {
+    clearInterval(this.#timer);
+    const starting = this.#settleReady;
+    this.#settleReady = undefined;
+    const known = this.backend.failure !== undefined || this.#stopping !== undefined;
+    const lost = new StatusError("ServiceUnavailable", "the replica has stopped", { cause: error });
+    this.backend.fail(lost);
+    for (const call of this.#calls.values()) call.reject(lost);
+    this.#calls.clear();
+    if (starting !== undefined) {
+      starting.reject(error);
+      void this.#worker.terminate();
+    } else if (!known) this.#options.onFatal?.(error);
+  }
+}
