@@ -20,7 +20,7 @@ import { signRequest } from "#cluster/certificates.ts";
 import { StatusError } from "#base/errors.ts";
 import { allKinds } from "#kinds/all.ts";
 import type { KubeObject } from "#kinds/object.ts";
-import { startReplica } from "#replica/start.ts";
+import { startReplica } from "#replica/start-replica.ts";
 import type { ReplicaHandle, ReplicaOptions } from "#replica/types.ts";
 import { tlsAgentDialer } from "./agent-dialer.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
