@@ -103,7 +103,7 @@ export function invalidError(
   const kind = object.group === "" ? object.kind : `${object.kind}.${object.group}`;
   return new StatusError("Invalid", `${kind} ${JSON.stringify(object.name)} is invalid: ${joined}`, {
     details: {
-      name: object.name,
+      ...(object.name === "" ? {} : { name: object.name }),
       ...(object.group === "" ? {} : { group: object.group }),
       kind: object.kind,
       causes: errors.map((each) => ({
