@@ -54,10 +54,12 @@ export async function boot(lab: LabState, host: HostState): Promise<ProcessId> {
   await writeFile(join(disk, "etc/hosts"), hostsFile(lab));
   await createCgroups(lab.id, host.name);
 
-  const script = bootScript(host, disk);
+  // A file, because a script in the arguments would fill every listing of processes.
+  const script = join(disk, "boot.sh");
+  await writeFile(script, bootScript(host, disk));
   const joinAndUnshare = [
     ...hostCgroups(lab.id, host.name).map((path) => `echo $$ > '${path}/cgroup.procs'`),
-    'exec unshare --net --mount --uts --ipc --pid --cgroup --fork sh -ec "$1"',
+    'exec unshare --net --mount --uts --ipc --pid --cgroup --fork sh -e "$1"',
   ].join("\n");
   const child = spawn("sh", ["-ec", joinAndUnshare, "sh", script], {
     detached: true,
@@ -152,7 +154,7 @@ export interface RunOptions {
 }
 
 /** Runs a program on the host to its end. */
-export function runOn(
+export async function runOn(
   lab: LabState,
   host: HostState,
   argv: readonly string[],
@@ -163,7 +165,7 @@ export function runOn(
 }
 
 /** Runs a program on the host with the caller's terminal; resolves with its exit code. */
-export function attachOn(lab: LabState, host: HostState, argv: readonly string[]): Promise<number> {
+export async function attachOn(lab: LabState, host: HostState, argv: readonly string[]): Promise<number> {
   const [command, ...args] = entering(lab, host, argv) as [string, ...string[]];
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: "inherit" });

@@ -129,6 +129,11 @@ export class Lab {
     return this.#state.dir;
   }
 
+  /** Of all that the lab makes on the machine: `trivet-ID` is its switch and its cgroups. */
+  get id(): string {
+    return this.#state.id;
+  }
+
   get machineAddress(): string {
     return this.#state.machineAddress;
   }

@@ -18,11 +18,6 @@ export class RulesetApplier {
     this.#logger = logger;
   }
 
-  /** What was applied last, if the kernel is known to hold it. */
-  get applied(): Ruleset | undefined {
-    return this.#applied;
-  }
-
   async apply(desired: Ruleset): Promise<void> {
     const before = this.#applied;
     this.#applied = undefined;
@@ -34,11 +29,6 @@ export class RulesetApplier {
     const change = renderChange(before, desired);
     if (change !== "") await this.#run("nft", ["-f", "-"], change);
     this.#applied = desired;
-  }
-
-  async remove(table: string): Promise<void> {
-    this.#applied = undefined;
-    await this.#run("nft", ["-f", "-"], `add table ${table}\ndelete table ${table}\n`);
   }
 
   async #replace(desired: Ruleset): Promise<void> {

@@ -48,8 +48,8 @@ export interface NodeNetwork {
 export interface Network {
   /** Resolves when pods can be started: bridge, overlay, Service rules and CNI configuration stand. */
   readonly ready: Promise<NodeNetwork>;
-  /** Stops following changes. What the kernel holds stays, so that pods keep their network; `cleanUp` takes it away too. */
-  close(options?: { cleanUp?: boolean }): Promise<void>;
+  /** Stops following changes. What the kernel holds stays, so that pods keep their network. */
+  close(): Promise<void>;
 }
 
 export async function startNetwork(options: NetworkOptions): Promise<Network> {
@@ -125,14 +125,18 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
 
   return {
     ready: ready.promise,
-    async close({ cleanUp = false } = {}) {
+    async close() {
       for (const informer of informers) informer.stop();
       await Promise.all([proxy.close(), links.close()]);
-      if (!cleanUp) return;
-      await applier.remove(serviceTable);
-      await removeLinks(run);
     },
   };
+}
+
+/** Takes away what this room has put into the kernel: devices and rules. Pods lose their network. */
+export async function removeNetwork(run: RunCommand = runCommand): Promise<void> {
+  for (const table of [serviceTable])
+    await run("nft", ["-f", "-"], `add table ${table}\ndelete table ${table}\n`);
+  await removeLinks(run);
 }
 
 function overlayPart(node: Node | undefined): unknown {
