@@ -31,6 +31,12 @@ export class RulesetApplier {
     this.#applied = desired;
   }
 
+  /** Removes the table, whether it is there or not. */
+  async remove(table: string): Promise<void> {
+    this.#applied = undefined;
+    await this.#run("nft", ["-f", "-"], `add table ${table}\ndelete table ${table}\n`);
+  }
+
   async #replace(desired: Ruleset): Promise<void> {
     await this.#run("nft", ["-f", "-"], renderRuleset(desired));
     this.#applied = desired;
