@@ -380,6 +380,7 @@ function isReady(pod: Pod): boolean | undefined {
   return pod.status?.conditions?.some((each) => each.type === "Ready" && each.status === "True");
 }
 
+const started = Date.now();
 async function eventually(
   what: string,
   check: () => Promise<boolean | undefined>,
@@ -390,6 +391,9 @@ async function eventually(
   while (!(await check().catch(() => false))) {
     if (Date.now() > end) throw new Error(`not in time: ${what} ${detail()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  if (process.env["TRIVET_TEST_LOG"]) console.log("AT", Date.now() - started, what);
+  if (false) {
   }
 }
 

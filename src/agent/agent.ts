@@ -230,8 +230,7 @@ class NodeAgent implements Agent {
     if (pod) {
       // The name was deleted and made again between two looks.
       if (old && old.metadata.uid !== uid) this.#workers.get(old.metadata.uid ?? "")?.remove();
-      if (worker) worker.update(pod);
-      else this.#addWorker(pod);
+      (worker ?? this.#addWorker(pod)).update(pod);
     } else worker?.remove();
   }
 

@@ -54,7 +54,10 @@ export class PodWorker {
   #closed = false;
   #onFinished: () => void;
 
-  /** @param onFinished called once nothing of the pod is left on this node and in the API. */
+  /**
+   * Does nothing until `update` or `remove` is called.
+   * @param onFinished called once nothing of the pod is left on this node and in the API.
+   */
   constructor(context: AgentContext, pod: Pod, onFinished: () => void) {
     this.#context = context;
     this.#pod = pod;
@@ -62,7 +65,6 @@ export class PodWorker {
     this.#status = pod.status;
     this.#publisher = new StatusPublisher(context.client, context.clock, context.logger, pod);
     this.#onFinished = onFinished;
-    this.update(pod);
   }
 
   get pod(): Pod {

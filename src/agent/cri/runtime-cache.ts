@@ -19,7 +19,8 @@ export interface RuntimePod extends PodView {
   namespace: string;
 }
 
-const eventDelayMs = 20;
+/** containerd's CRI learns of an exit after its event stream does: one look is not enough. */
+const looksAfterEventMs = [20, 80, 300, 1_000];
 const relistWithEventsMs = 5_000;
 const relistWithoutEventsMs = 1_000;
 
@@ -36,7 +37,7 @@ export class RuntimeCache {
   #listeners = new Set<(uid: string) => void>();
   #timer: Timer | undefined;
   #relisting: Promise<void> | undefined;
-  #again = false;
+  #looks: number[] = [];
   #endEvents: (() => void) | undefined;
   #closed = false;
   #lastRelistMs = -Infinity;
@@ -97,7 +98,10 @@ export class RuntimeCache {
   #subscribe(): void {
     if (this.#closed) return;
     this.#endEvents = this.#runtime.watchTasks(
-      () => this.#schedule(eventDelayMs),
+      () => {
+        this.#looks = [...looksAfterEventMs];
+        this.#schedule(this.#looks.shift()!);
+      },
       () => {
         this.#endEvents = undefined;
         this.#schedule(relistWithoutEventsMs);
@@ -112,10 +116,7 @@ export class RuntimeCache {
   }
 
   async #tick(): Promise<void> {
-    if (this.#relisting) {
-      this.#again = true;
-      return;
-    }
+    if (this.#relisting) return;
     this.#relisting = this.#relist().catch((error: unknown) => {
       const fields = { error: String(error) };
       if (isUnavailable(error)) this.#logger.warn("the container runtime does not answer", fields);
@@ -125,9 +126,7 @@ export class RuntimeCache {
     this.#relisting = undefined;
     if (this.#closed) return;
     if (!this.#endEvents && this.healthy) this.#subscribe();
-    const pauseMs = this.#again ? eventDelayMs : this.#endEvents ? relistWithEventsMs : relistWithoutEventsMs;
-    this.#again = false;
-    this.#schedule(pauseMs);
+    this.#schedule(this.#looks.shift() ?? (this.#endEvents ? relistWithEventsMs : relistWithoutEventsMs));
   }
 
   async #relist(): Promise<void> {
