@@ -16,13 +16,17 @@ const sysctl = "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z
 export const nameAlphabet = "bcdfghjklmnpqrstvwxz2456789";
 
 export function dnsLabelErrors(value: string): string[] {
-  return rule(
+  const errors = rule(
     value,
     63,
     label1123,
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
     ["my-name", "123-abc"],
   );
+  // A good subdomain is told its one fault.
+  if (!matches(label1123, value) && matches(subdomain1123, value))
+    errors[errors.length - 1] = "must not contain dots";
+  return errors;
 }
 
 export function dns1035LabelErrors(value: string): string[] {

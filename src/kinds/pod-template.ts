@@ -1,18 +1,36 @@
 /** PodTemplate (v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
+import type { PodTemplateSpec } from "kubernetes-types/core/v1.d.ts";
+import { formatLabels, nameColumn, text } from "./columns.ts";
 import { defineKind } from "./kind.ts";
-import { allVerbs } from "./strategy.ts";
+import type { KubeObject } from "./object.ts";
+import { defaultPodTemplate, podTemplateWarnings, validatePodTemplate } from "./pod-template-spec.ts";
+import { allVerbs, withGeneration } from "./strategy.ts";
+import { containerImages, containerNames } from "./workload.ts";
 
-const schemaName = "io.k8s.api.core.v1.PodTemplate";
+interface PodTemplateObject extends KubeObject {
+  template: PodTemplateSpec;
+}
 
-export const podTemplate = defineKind({
+export const podTemplate = defineKind<PodTemplateObject>({
   group: "",
   version: "v1",
   kind: "PodTemplate",
   plural: "podtemplates",
   singular: "podtemplate",
   namespaced: true,
-  schemaName,
+  schemaName: "io.k8s.api.core.v1.PodTemplate",
   verbs: allVerbs,
-  columns: [nameColumn, ageColumn],
+  ...withGeneration<PodTemplateObject>(["template"]),
+  applyDefaults({ template }) {
+    defaultPodTemplate(template);
+  },
+  validate: ({ template }) => validatePodTemplate(template, "template"),
+  validateUpdate: ({ template }) => validatePodTemplate(template, "template"),
+  warnings: ({ template }, old) => (old === undefined ? podTemplateWarnings(template, "template") : []),
+  columns: [
+    nameColumn,
+    text("Containers", "Names of the containers.", ({ template }) => containerNames(template)),
+    text("Images", "Images of the containers.", ({ template }) => containerImages(template)),
+    text("Pod Labels", "Labels of the pods.", ({ template }) => formatLabels(template.metadata?.labels)),
+  ],
 });

@@ -1,5 +1,6 @@
 /** Warnings about pod specs: what is accepted and probably not meant (k8s.io/kubernetes, pkg/api/pod). */
 import type { Container, PodAffinityTerm, PodSpec, Volume } from "kubernetes-types/core/v1.d.ts";
+import { dnsLabelErrors } from "./names.ts";
 import { isWholeQuantity, tryParseQuantity } from "./quantity.ts";
 
 const deprecatedNodeLabels: Readonly<Record<string, string>> = {
@@ -53,6 +54,19 @@ export function podSpecWarnings(
       warnings.push(...containerWarnings(container, `${at}.${field}[${index}]`));
   warnings.push(...portWarnings(spec, at), ...affinityWarnings(spec, at));
   return warnings;
+}
+
+/** Names that become hostnames had better be DNS labels. */
+export function hostnameWarnings(
+  name: string,
+  use = "this is used in Pod names and hostnames",
+): string[] {
+  const wrong = dnsLabelErrors(name);
+  return wrong.length === 0
+    ? []
+    : [
+        `metadata.name: ${use}, which can result in surprising behavior; a DNS label is recommended: [${wrong.join(" ")}]`,
+      ];
 }
 
 function hostAliasWarnings(spec: PodSpec, at: string): string[] {

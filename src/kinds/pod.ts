@@ -1,5 +1,5 @@
 /** Pod (v1). */
-import { nameRule, dnsSubdomainErrors, dnsLabelErrors } from "./names.ts";
+import { nameRule, dnsSubdomainErrors } from "./names.ts";
 import { type FieldError, forbidden, invalid } from "./field-error.ts";
 import { defineKind } from "./kind.ts";
 import { type PodObject, podColumns } from "./pod-columns.ts";
@@ -13,7 +13,7 @@ import {
   validatePodStatusUpdate,
   validatePodUpdate,
 } from "./pod-update.ts";
-import { podSpecWarnings } from "./pod-warnings.ts";
+import { hostnameWarnings, podSpecWarnings } from "./pod-warnings.ts";
 import { defaultRequests } from "./resource-list.ts";
 import { allVerbs, createOnly, keepField, objectVerbs, proxyVerbs } from "./strategy.ts";
 
@@ -67,17 +67,9 @@ export const pod = defineKind<PodObject>({
   },
   warnings(object, old) {
     if (old !== undefined) return [];
-    const { name = "" } = object.metadata;
-    const wrong = dnsLabelErrors(name);
-    const warnings = podSpecWarnings(object.spec, object.metadata.annotations, "");
-    if (wrong.length === 0 || dnsSubdomainErrors(name).length > 0) return warnings;
-    const why = [
-      ...(name.length > 63 ? ["must be no more than 63 characters"] : []),
-      ...(name.includes(".") ? ["must not contain dots"] : []),
-    ];
     return [
-      `metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${why.join(" ")}]`,
-      ...warnings,
+      ...hostnameWarnings(object.metadata.name ?? "", "this is used in the Pod's hostname"),
+      ...podSpecWarnings(object.spec, object.metadata.annotations, ""),
     ];
   },
   subresources: {
