@@ -18,7 +18,13 @@ import { Cgroups } from "#agent/cgroups.ts";
 import { startContainerd } from "#agent/containerd.ts";
 import type { Containerd } from "#agent/containerd.ts";
 import { RuntimeClient } from "#agent/cri/runtime-client.ts";
-import { buildDemoImage, demoImageName, ensurePauseImage, importArchive, pauseImageName } from "#agent/images/images.ts";
+import {
+  buildDemoImage,
+  demoImageName,
+  ensurePauseImage,
+  importArchive,
+  pauseImageName,
+} from "#agent/images/images.ts";
 import { MemoryClient } from "#agent/memory-client.test-support.ts";
 import { configMaps, nodes, pods, secrets } from "#agent/types.ts";
 import type { Pod } from "#agent/types.ts";
@@ -103,12 +109,23 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
       apiVersion: "v1",
       kind: "Pod",
       metadata: { name, namespace: "default", annotations },
-      spec: { nodeName: "node-a", restartPolicy: "Always", terminationGracePeriodSeconds: 2, containers: [], ...spec },
+      spec: {
+        nodeName: "node-a",
+        restartPolicy: "Always",
+        terminationGracePeriodSeconds: 2,
+        containers: [],
+        ...spec,
+      },
       status: { phase: "Pending" },
     });
   }
 
-  async function untilPod(name: string, what: string, check: (pod: Pod) => boolean | undefined, limitMs = 20_000): Promise<Pod> {
+  async function untilPod(
+    name: string,
+    what: string,
+    check: (pod: Pod) => boolean | undefined,
+    limitMs = 20_000,
+  ): Promise<Pod> {
     let last: Pod | undefined;
     await eventually(
       `pod ${name}: ${what}`,
@@ -193,7 +210,10 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
       volumes: [
         { name: "config", configMap: { name: "settings" } },
         { name: "secret", secret: { secretName: "keys" } },
-        { name: "info", downwardAPI: { items: [{ path: "labels", fieldRef: { fieldPath: "metadata.name" } }] } },
+        {
+          name: "info",
+          downwardAPI: { items: [{ path: "labels", fieldRef: { fieldPath: "metadata.name" } }] },
+        },
         { name: "shared", emptyDir: {} },
         { name: "token", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } },
       ],
@@ -222,14 +242,25 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
       ],
     });
     await untilPod("files", "ready", isReady);
-    await eventually("all is logged", async () => (await get("/containerLogs/default/files/main")).body.includes("bye"));
+    await eventually("all is logged", async () =>
+      (await get("/containerLogs/default/files/main")).body.includes("bye"),
+    );
     const { body } = await get("/containerLogs/default/files/main");
     assert.match(body, /color=blue pw=s3cret ip=127.0.0.1 both=blue-s3cret-\$\(NOPE\)-\$\(COLOR\) cpu=100/);
-    assert.match(body, /one\ns3cret\nfiles\ntoken-of-default-default\nlrwxrwxrwx\n1\nnameserver 10.43.0.10\nbye\n/);
+    assert.match(
+      body,
+      /one\ns3cret\nfiles\ntoken-of-default-default\nlrwxrwxrwx\n1\nnameserver 10.43.0.10\nbye\n/,
+    );
     assert.equal((await get("/containerLogs/default/files/main?tailLines=1")).body, "bye\n");
-    assert.match((await get("/containerLogs/default/files/main?tailLines=1&timestamps=true")).body, /^\d{4}-.*Z bye\n$/);
+    assert.match(
+      (await get("/containerLogs/default/files/main?tailLines=1&timestamps=true")).body,
+      /^\d{4}-.*Z bye\n$/,
+    );
     await client.patch(configMaps, "default", "settings", "merge", { data: { "app.conf": "two" } });
-    await eventually("the file is updated", async () => (await exec("files", "main", ["cat", "/config/app.conf"])).stdout === "two");
+    await eventually(
+      "the file is updated",
+      async () => (await exec("files", "main", ["cat", "/config/app.conf"])).stdout === "two",
+    );
     await remove("files");
   });
 
@@ -252,8 +283,14 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
       restartPolicy: "Never",
       volumes: [{ name: "work", emptyDir: {} }],
       initContainers: [
-        { ...sleeper("first", "echo 1 >> /work/order"), volumeMounts: [{ name: "work", mountPath: "/work" }] },
-        { ...sleeper("second", "echo 2 >> /work/order"), volumeMounts: [{ name: "work", mountPath: "/work" }] },
+        {
+          ...sleeper("first", "echo 1 >> /work/order"),
+          volumeMounts: [{ name: "work", mountPath: "/work" }],
+        },
+        {
+          ...sleeper("second", "echo 2 >> /work/order"),
+          volumeMounts: [{ name: "work", mountPath: "/work" }],
+        },
       ],
       containers: [
         {
@@ -273,7 +310,10 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
     );
     const status = crashed.status?.containerStatuses?.[0];
     assert.equal(status?.lastState?.terminated?.exitCode, 3);
-    assert.match(status?.state?.waiting?.message ?? "", /^back-off 10s restarting failed container=main pod=crash_default\(/);
+    assert.match(
+      status?.state?.waiting?.message ?? "",
+      /^back-off 10s restarting failed container=main pod=crash_default\(/,
+    );
     await remove("ordered");
     await remove("crash");
   });
@@ -303,12 +343,27 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
   test("a failed liveness probe restarts the container; a missing image waits", async () => {
     await run("sick", {
       terminationGracePeriodSeconds: 1,
-      containers: [{ ...sleeper(), livenessProbe: { exec: { command: ["false"] }, periodSeconds: 1, failureThreshold: 1 } }],
+      containers: [
+        {
+          ...sleeper(),
+          livenessProbe: { exec: { command: ["false"] }, periodSeconds: 1, failureThreshold: 1 },
+        },
+      ],
     });
-    const sick = await untilPod("sick", "restarted", (pod) => (pod.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0);
+    const sick = await untilPod(
+      "sick",
+      "restarted",
+      (pod) => (pod.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0,
+    );
     assert.equal(sick.status?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 137);
-    await run("imageless", { containers: [{ name: "main", image: "trivet.local/none:1", imagePullPolicy: "Never" }] });
-    const waits = await untilPod("imageless", "waits", (pod) => pod.status?.containerStatuses?.[0]?.state?.waiting?.reason === "ErrImageNeverPull");
+    await run("imageless", {
+      containers: [{ name: "main", image: "trivet.local/none:1", imagePullPolicy: "Never" }],
+    });
+    const waits = await untilPod(
+      "imageless",
+      "waits",
+      (pod) => pod.status?.containerStatuses?.[0]?.state?.waiting?.reason === "ErrImageNeverPull",
+    );
     assert.equal(waits.status?.phase, "Pending");
     await remove("sick");
     await remove("imageless");
@@ -346,7 +401,11 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
       socket.on("error", reject);
       socket.on("close", () => {
         const text = (channel: number) => Buffer.concat(output[channel]!).toString();
-        resolve({ stdout: text(1), stderr: text(2), status: JSON.parse(text(3) || "{}") as ExecResult["status"] });
+        resolve({
+          stdout: text(1),
+          stderr: text(2),
+          status: JSON.parse(text(3) || "{}") as ExecResult["status"],
+        });
       });
     });
   }
@@ -417,7 +476,12 @@ function cniConfig(bridge: string, dataDir: string) {
         isGateway: true,
         hairpinMode: true,
         ipMasq: false,
-        ipam: { type: "host-local", dataDir, ranges: [[{ subnet: "10.199.77.0/24" }]], routes: [{ dst: "0.0.0.0/0" }] },
+        ipam: {
+          type: "host-local",
+          dataDir,
+          ranges: [[{ subnet: "10.199.77.0/24" }]],
+          routes: [{ dst: "0.0.0.0/0" }],
+        },
       },
       { type: "portmap", capabilities: { portMappings: true } },
     ],
@@ -449,7 +513,10 @@ function available(): true | string {
   if (process.getuid?.() !== 0) return "needs root";
   for (const tool of ["containerd", "ctr", "runc"])
     try {
-      execFileSync("sh", ["-c", `command -v ${tool}`], { stdio: "ignore", env: { PATH: `${process.env["PATH"]}:/usr/sbin` } });
+      execFileSync("sh", ["-c", `command -v ${tool}`], {
+        stdio: "ignore",
+        env: { PATH: `${process.env["PATH"]}:/usr/sbin` },
+      });
     } catch {
       return `needs ${tool}`;
     }

@@ -123,7 +123,13 @@ class NodeAgent implements Agent {
       logger,
     });
     this.#services = createInformer<Service>({ client, resource: services, clock, logger });
-    const recorder = createEventRecorder({ client, clock, logger, component: "kubelet", host: options.nodeName });
+    const recorder = createEventRecorder({
+      client,
+      clock,
+      logger,
+      component: "kubelet",
+      host: options.nodeName,
+    });
     this.#context = {
       client,
       clock,
@@ -150,7 +156,8 @@ class NodeAgent implements Agent {
       cgroups: new Cgroups(options.cgroupParent ?? "/kubepods"),
       paths,
       clusterDns: { servers: options.clusterDns, domain: options.clusterDomain },
-      hostDns: async () => parseResolvConf(await readFile(options.resolvConf ?? "/etc/resolv.conf", "utf8").catch(() => "")),
+      hostDns: async () =>
+        parseResolvConf(await readFile(options.resolvConf ?? "/etc/resolv.conf", "utf8").catch(() => "")),
       node,
       memoryCapacityBytes: machine.memoryBytes,
       services: () => this.#services.list(),
@@ -304,7 +311,8 @@ class NodeAgent implements Agent {
       const bad = (await runtime.conditions()).filter((each) => !each.status);
       if (!cache.healthy) return "PLEG is not healthy: pleg was last seen active too long ago";
       const texts = bad.map(({ type, reason, message }) => {
-        const what = type === "NetworkReady" ? "container runtime network not ready" : "container runtime not ready";
+        const what =
+          type === "NetworkReady" ? "container runtime network not ready" : "container runtime not ready";
         return `${what}: ${type}=false reason:${reason} message:${message}`;
       });
       return texts.length > 0 ? texts.join(", ") : undefined;

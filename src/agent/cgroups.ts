@@ -36,7 +36,8 @@ export class Cgroups {
     if (this.version === 2) {
       await delegate(path);
       await write(path, "cpu.weight", cpuWeight(limits.cpuShares));
-      if (limits.cpuQuotaUs !== undefined) await write(path, "cpu.max", `${limits.cpuQuotaUs} ${cpuPeriodUs}`);
+      if (limits.cpuQuotaUs !== undefined)
+        await write(path, "cpu.max", `${limits.cpuQuotaUs} ${cpuPeriodUs}`);
       if (limits.memoryLimitBytes !== undefined) await write(path, "memory.max", limits.memoryLimitBytes);
       return;
     }

@@ -70,7 +70,10 @@ class Supervisor implements Containerd {
     const { dir } = this.#options;
     await mkdir(dir, { recursive: true, mode: 0o711 });
     await mkdir(dirname(this.socket), { recursive: true });
-    await writeFile(join(dir, "config.toml"), containerdConfig(this.#options, this.socket, await canRaisePriority()));
+    await writeFile(
+      join(dir, "config.toml"),
+      containerdConfig(this.#options, this.socket, await canRaisePriority()),
+    );
     const running = await this.#runningPid();
     if (running !== undefined && (await answers(this.socket))) {
       this.pid = running;
@@ -117,7 +120,9 @@ class Supervisor implements Containerd {
     const endMs = this.#clock.monotonicMs() + startLimitMs;
     while (!(await answers(this.socket))) {
       if (failure)
-        throw new FatalError("unsupported", `containerd can't be started: ${failure.message}`, { cause: failure });
+        throw new FatalError("unsupported", `containerd can't be started: ${failure.message}`, {
+          cause: failure,
+        });
       if (child.exitCode !== null || this.#clock.monotonicMs() > endMs)
         throw new FatalError("unsupported", `containerd did not start; see ${join(dir, "containerd.log")}`);
       await this.#pause(25);

@@ -5,7 +5,9 @@ import { portNumber } from "./probes/target.ts";
 import type { AnyContainer } from "./types.ts";
 import type { Clock } from "#base/ports.ts";
 
-type Handler = NonNullable<NonNullable<AnyContainer["lifecycle"]>["postStart"]> & { sleep?: { seconds: number } };
+type Handler = NonNullable<NonNullable<AnyContainer["lifecycle"]>["postStart"]> & {
+  sleep?: { seconds: number };
+};
 
 export interface HookInput {
   handler: Handler;

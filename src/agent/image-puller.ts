@@ -14,7 +14,12 @@ import type { AnyContainer, Pod, Secret } from "./types.ts";
 /** The image can't be had now. `reason` is what the container waits with. */
 export class ImageError extends Error {
   override name = "ImageError";
-  readonly reason: "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError";
+  readonly reason:
+    | "ErrImagePull"
+    | "ImagePullBackOff"
+    | "ErrImageNeverPull"
+    | "InvalidImageName"
+    | "ImageInspectError";
   /** Milliseconds until another try makes sense. */
   readonly retryAfterMs: number;
 
@@ -74,7 +79,12 @@ export class ImagePuller {
     }
     await this.#pull(request, image);
     const pulled = await this.#runtime.imageStatus(image);
-    if (!pulled) throw new ImageError("ImageInspectError", `image ${JSON.stringify(image)} is gone after its pull`, 10_000);
+    if (!pulled)
+      throw new ImageError(
+        "ImageInspectError",
+        `image ${JSON.stringify(image)} is gone after its pull`,
+        10_000,
+      );
     return pulled;
   }
 
@@ -127,7 +137,8 @@ export class ImagePuller {
   }
 
   async #tryAll(request: ImageRequest, image: string, credentials: ImageAuth[]): Promise<string> {
-    if (credentials.length === 0) return this.#runtime.pullImage(image, undefined, request.sandbox, request.signal);
+    if (credentials.length === 0)
+      return this.#runtime.pullImage(image, undefined, request.sandbox, request.signal);
     let last: unknown;
     for (const auth of credentials) {
       try {
@@ -141,22 +152,24 @@ export class ImagePuller {
 }
 
 /** Credentials for the image's registry from the pod's imagePullSecrets, best match first. */
-export function pullCredentials(
-  request: Pick<ImageRequest, "pod" | "secret">,
-  image: string,
-): ImageAuth[] {
+export function pullCredentials(request: Pick<ImageRequest, "pod" | "secret">, image: string): ImageAuth[] {
   const registry = registryOf(image);
   const found: { auth: ImageAuth; length: number }[] = [];
   for (const { name } of request.pod.spec.imagePullSecrets ?? []) {
     const data = request.secret(name ?? "")?.data;
     const modern = data?.[".dockerconfigjson"];
     const legacy = data?.[".dockercfg"];
-    const entries = modern ? (parse(modern) as { auths?: Entries }).auths : legacy ? (parse(legacy) as Entries) : {};
+    const entries = modern
+      ? (parse(modern) as { auths?: Entries }).auths
+      : legacy
+        ? (parse(legacy) as Entries)
+        : {};
     for (const [key, entry] of Object.entries(entries ?? {})) {
       const server = key.replace(/^https?:\/\//, "").replace(/\/(?:v1|v2)?\/?$/, "");
       const host = server.split("/")[0]!;
       const same = host === registry || (registry === "docker.io" && host === "index.docker.io");
-      if (!same || (server.includes("/") && host !== "index.docker.io" && !image.startsWith(`${server}/`))) continue;
+      if (!same || (server.includes("/") && host !== "index.docker.io" && !image.startsWith(`${server}/`)))
+        continue;
       found.push({ auth: { ...entry, serverAddress: key }, length: server.length });
     }
   }

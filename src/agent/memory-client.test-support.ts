@@ -37,7 +37,10 @@ export class MemoryClient implements Client {
     return Promise.resolve(structuredClone(found) as T);
   }
 
-  list<T extends KubeObject>(resource: ResourceName, options: ListOptions = {}): Promise<{ items: T[]; resourceVersion: string }> {
+  list<T extends KubeObject>(
+    resource: ResourceName,
+    options: ListOptions = {},
+  ): Promise<{ items: T[]; resourceVersion: string }> {
     const matches = matcher(options);
     const prefix = prefixOf(resource, options.namespace);
     const items = [...this.#objects]
@@ -139,7 +142,11 @@ export class MemoryClient implements Client {
     };
     const since = Number(options.resourceVersion ?? this.#version);
     for (const [key, object] of this.#objects)
-      if (key.startsWith(subscription.prefix) && subscription.matches(object) && Number(object.metadata.resourceVersion) > since)
+      if (
+        key.startsWith(subscription.prefix) &&
+        subscription.matches(object) &&
+        Number(object.metadata.resourceVersion) > since
+      )
         queue.push({ type: "MODIFIED", object: structuredClone(object) });
     this.#subscriptions.add(subscription);
     options.signal.addEventListener("abort", () => wake());

@@ -53,7 +53,8 @@ export async function stopContainer(
     });
   }
   const usedSeconds = Math.floor((context.clock.monotonicMs() - begunMs) / 1000);
-  const leftSeconds = usedSeconds > 0 ? Math.max(graceSeconds - usedSeconds, minimumStopSeconds) : graceSeconds;
+  const leftSeconds =
+    usedSeconds > 0 ? Math.max(graceSeconds - usedSeconds, minimumStopSeconds) : graceSeconds;
   await context.runtime.stopContainer(instance.id, leftSeconds);
 }
 

@@ -215,7 +215,13 @@ export class PodWorker {
       return;
     }
     for (const { container, message, probe } of plan.stop)
-      await stopContainer(this.#context, this.#pod, container, this.#probeGrace(container.name, probe), message);
+      await stopContainer(
+        this.#context,
+        this.#pod,
+        container,
+        this.#probeGrace(container.name, probe),
+        message,
+      );
     const due = plan.start.filter((step) => {
       const leftMs = (this.#retryAt.get(step.container.name) ?? 0) - this.#context.clock.monotonicMs();
       if (leftMs > 0) wakeMs = Math.min(wakeMs, leftMs);
@@ -223,7 +229,8 @@ export class PodWorker {
     });
     if (due.length > 0 || plan.createSandbox !== undefined) await this.#start(plan, due);
     else await this.#refreshVolumes(view);
-    const after = due.length > 0 || plan.stop.length > 0 ? await cache.refresh(this.uid) : cache.view(this.uid);
+    const after =
+      due.length > 0 || plan.stop.length > 0 ? await cache.refresh(this.uid) : cache.view(this.uid);
     if (this.#stage !== "running") return;
     this.#watchProbes(after);
     await this.#collectGarbage(after);
@@ -358,7 +365,12 @@ export class PodWorker {
 
   #probeGrace(name: string, probe: "liveness" | "startup" | undefined): number {
     const container = findContainer(this.#pod.spec, name)?.container;
-    const own = probe === "liveness" ? container?.livenessProbe : probe === "startup" ? container?.startupProbe : undefined;
+    const own =
+      probe === "liveness"
+        ? container?.livenessProbe
+        : probe === "startup"
+          ? container?.startupProbe
+          : undefined;
     return gracePeriodSeconds(this.#pod, own?.terminationGracePeriodSeconds);
   }
 
@@ -376,7 +388,14 @@ export class PodWorker {
       if (!container) continue;
       const wasReady = statuses.some((old) => old.ready && old.containerID === `containerd://${each.id}`);
       const podIp = this.#ips(view.sandboxes[0]?.ips ?? [])[0] ?? "";
-      probes.watch({ pod: this.#pod, container, containerId: each.id, podIp, startedAtMs: each.startedAtMs, wasReady });
+      probes.watch({
+        pod: this.#pod,
+        container,
+        containerId: each.id,
+        podIp,
+        startedAtMs: each.startedAtMs,
+        wasReady,
+      });
     }
   }
 
@@ -398,7 +417,9 @@ export class PodWorker {
     const own = this.#status?.conditions ?? [];
     const conditions = [...others.filter((each) => !own.some((mine) => mine.type === each.type)), ...own];
     // Readiness gates are others' words: the API's are the newest.
-    const fresh = conditions.map((each) => (isOwn(each.type) ? each : (others.find((other) => other.type === each.type) ?? each)));
+    const fresh = conditions.map((each) =>
+      isOwn(each.type) ? each : (others.find((other) => other.type === each.type) ?? each),
+    );
     const status = computePodStatus({
       pod: { ...this.#pod, status: { ...this.#pod.status, ...this.#status, conditions: fresh } },
       view,
@@ -470,7 +491,14 @@ export class PodWorker {
 
   #event(type: "Normal" | "Warning", reason: string, message: string, container?: string): void {
     const sorted = container === undefined ? undefined : findContainer(this.#pod.spec, container);
-    recordPodEvent(this.#context, this.#pod, type, reason, message, sorted ? containerFieldPath(sorted) : undefined);
+    recordPodEvent(
+      this.#context,
+      this.#pod,
+      type,
+      reason,
+      message,
+      sorted ? containerFieldPath(sorted) : undefined,
+    );
   }
 }
 
@@ -479,7 +507,9 @@ function isTerminal(pod: Pod): boolean {
 }
 
 function isOwn(type: string): boolean {
-  return ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"].includes(type);
+  return ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"].includes(
+    type,
+  );
 }
 
 async function ignoreMissing(work: Promise<void>): Promise<void> {

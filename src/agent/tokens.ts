@@ -72,7 +72,13 @@ export class Tokens {
         boundObjectRef: { apiVersion: "v1", kind: "Pod", name, uid },
       },
     };
-    const answer = await this.#client.post<TokenRequest>(serviceAccounts, namespace, account, "token", request);
+    const answer = await this.#client.post<TokenRequest>(
+      serviceAccounts,
+      namespace,
+      account,
+      "token",
+      request,
+    );
     const issuedAtMs = this.#clock.nowMs();
     const token = answer.status?.token ?? "";
     const expiresAtMs = Date.parse(answer.status?.expirationTimestamp ?? "") || issuedAtMs + 600_000;

@@ -171,7 +171,12 @@ export interface ImageAuth {
 export interface ContainerStats {
   attributes: { id: string; metadata: { name: string; attempt: number }; labels: Record<string, string> };
   cpu: { timestamp: string; usageCoreNanoSeconds: { value: string } | null } | null;
-  memory: { timestamp: string; workingSetBytes: { value: string } | null; usageBytes: { value: string } | null; rssBytes: { value: string } | null } | null;
+  memory: {
+    timestamp: string;
+    workingSetBytes: { value: string } | null;
+    usageBytes: { value: string } | null;
+    rssBytes: { value: string } | null;
+  } | null;
   writableLayer: { usedBytes: { value: string } | null; inodesUsed: { value: string } | null } | null;
 }
 

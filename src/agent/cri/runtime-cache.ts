@@ -8,7 +8,14 @@ import type { Clock, Logger, Timer } from "#base/ports.ts";
 import type { AgentPaths } from "../paths.ts";
 import type { ContainerPhase, ContainerView, PodView, SandboxView } from "../plan/runtime-view.ts";
 import { emptyView } from "../plan/runtime-view.ts";
-import { containerNameLabel, hashAnnotation, podNameLabel, podNamespaceLabel, podUidLabel, restartCountAnnotation } from "./labels.ts";
+import {
+  containerNameLabel,
+  hashAnnotation,
+  podNameLabel,
+  podNamespaceLabel,
+  podUidLabel,
+  restartCountAnnotation,
+} from "./labels.ts";
 import type { RuntimeContainer, RuntimeContainerStatus, Sandbox } from "./messages.ts";
 import { isUnavailable } from "./runtime-client.ts";
 import type { RuntimeClient } from "./runtime-client.ts";

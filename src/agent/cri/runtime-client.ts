@@ -151,12 +151,7 @@ export class RuntimeClient {
     timeoutSeconds: number,
   ): Promise<{ stdout: Buffer; stderr: Buffer; exitCode: number }> {
     const limitMs = timeoutSeconds > 0 ? timeoutSeconds * 1000 + 2_000 : deadlineMs;
-    return call(
-      this.#runtime,
-      "ExecSync",
-      { containerId, cmd: command, timeout: timeoutSeconds },
-      limitMs,
-    );
+    return call(this.#runtime, "ExecSync", { containerId, cmd: command, timeout: timeoutSeconds }, limitMs);
   }
 
   /** The URL of a one-time streaming session. */
@@ -211,7 +206,11 @@ export class RuntimeClient {
     sandboxConfig: SandboxConfig | undefined,
     signal?: AbortSignal,
   ): Promise<string> {
-    const request = { image: { image }, ...(auth ? { auth } : {}), ...(sandboxConfig ? { sandboxConfig } : {}) };
+    const request = {
+      image: { image },
+      ...(auth ? { auth } : {}),
+      ...(sandboxConfig ? { sandboxConfig } : {}),
+    };
     const response = await call<{ imageRef: string }>(
       this.#images,
       "PullImage",

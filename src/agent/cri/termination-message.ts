@@ -23,7 +23,11 @@ export async function readTerminationMessage(
   if (message !== "" || annotations[messagePolicyAnnotation] !== "FallbackToLogsOnError") return message;
   if (view.exitCode === 0) return "";
   const logs = paths.podLogs(labels[podNamespaceLabel] ?? "", labels[podNameLabel] ?? "", uid);
-  const text = await readEnd(join(logs, containerLogPath(view.name, view.restartCount)), 16 * logLimitBytes, "end");
+  const text = await readEnd(
+    join(logs, containerLogPath(view.name, view.restartCount)),
+    16 * logLimitBytes,
+    "end",
+  );
   const lines = text
     .split("\n")
     .filter((line) => line !== "")

@@ -12,7 +12,11 @@ export function demoEntries(busybox: Uint8Array, applets: readonly string[]): La
     ),
     { path: "tmp", type: "directory", mode: 0o1777 },
     { path: "usr/bin/env", type: "symlink", linkTarget: "/bin/busybox" },
-    { path: "etc/passwd", type: "file", data: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n" },
+    {
+      path: "etc/passwd",
+      type: "file",
+      data: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    },
     { path: "etc/group", type: "file", data: "root:x:0:\nnobody:x:65534:\n" },
   ];
 }

@@ -36,7 +36,10 @@ export async function buildDemoImage(busybox = "/bin/busybox"): Promise<Buffer> 
   return dockerArchive({
     name: demoImageName,
     architecture: hostArchitecture(),
-    entries: demoEntries(binary, stdout.split("\n").filter((name) => name !== "" && name !== "busybox")),
+    entries: demoEntries(
+      binary,
+      stdout.split("\n").filter((name) => name !== "" && name !== "busybox"),
+    ),
     config: {
       Entrypoint: ["/bin/demo"],
       Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PORT=8080"],

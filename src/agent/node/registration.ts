@@ -61,8 +61,16 @@ export class Registration {
 
   /** Begins; registers as soon as the API answers. */
   start(): void {
-    this.#repeat("lease", () => this.#options.leaseRenewMs, () => this.#renew());
-    this.#repeat("status", () => this.#statusPause(), () => this.refreshStatus());
+    this.#repeat(
+      "lease",
+      () => this.#options.leaseRenewMs,
+      () => this.#renew(),
+    );
+    this.#repeat(
+      "status",
+      () => this.#statusPause(),
+      () => this.refreshStatus(),
+    );
   }
 
   /** The status is computed and, where it differs, written. */
@@ -80,7 +88,9 @@ export class Registration {
 
   /** While not Ready it is looked at every second, so that Ready is not late. */
   #statusPause(): number {
-    const ready = this.#node?.status?.conditions?.some((each) => each.type === "Ready" && each.status === "True");
+    const ready = this.#node?.status?.conditions?.some(
+      (each) => each.type === "Ready" && each.status === "True",
+    );
     return ready ? this.#options.statusIntervalMs : 1_000;
   }
 
@@ -91,11 +101,16 @@ export class Registration {
         await work();
       } catch (error) {
         failed = true;
-        this.#options.logger.debug(`node ${name} could not be written, will be tried again`, { error: String(error) });
+        this.#options.logger.debug(`node ${name} could not be written, will be tried again`, {
+          error: String(error),
+        });
       }
       if (this.#closed) return;
       const delayMs = failed ? Math.min(1_000, pauseMs()) : pauseMs();
-      this.#timers.set(name, this.#options.clock.setTimer(delayMs, () => void run()));
+      this.#timers.set(
+        name,
+        this.#options.clock.setTimer(delayMs, () => void run()),
+      );
     };
     void run();
   }
@@ -127,7 +142,9 @@ export class Registration {
       throw error;
     });
     if (present) {
-      const missing = Object.entries(labels).filter(([key, value]) => present.metadata.labels?.[key] !== value);
+      const missing = Object.entries(labels).filter(
+        ([key, value]) => present.metadata.labels?.[key] !== value,
+      );
       if (missing.length === 0) return present;
       const patch = { metadata: { labels: Object.fromEntries(missing) } };
       return client.patch<NodeObject>(nodes, undefined, nodeName, "strategic", patch);
@@ -157,7 +174,10 @@ export class Registration {
     };
     try {
       if (this.#lease) {
-        this.#lease = await client.update<Lease>(leases, { ...this.#lease, spec: { ...this.#lease.spec, ...spec } });
+        this.#lease = await client.update<Lease>(leases, {
+          ...this.#lease,
+          spec: { ...this.#lease.spec, ...spec },
+        });
         return;
       }
       const lease = await client.get<Lease>(leases, leaseNamespace, nodeName);

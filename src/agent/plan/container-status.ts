@@ -17,7 +17,11 @@ export interface ContainerKnowledge {
 }
 
 export function containerStatus(
-  container: { name: string; image?: string; volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[] },
+  container: {
+    name: string;
+    image?: string;
+    volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
+  },
   init: boolean,
   initialized: boolean,
   input: ContainerKnowledge & { pod: Pod; view: PodView; ended: boolean },
@@ -101,7 +105,12 @@ function describeInstance(status: ContainerStatus, newest: ContainerView, input:
   else status.state = { waiting: {} };
 }
 
-function isReady(init: boolean, newest: ContainerView, input: ContainerKnowledge & { pod: Pod }, name: string): boolean {
+function isReady(
+  init: boolean,
+  newest: ContainerView,
+  input: ContainerKnowledge & { pod: Pod },
+  name: string,
+): boolean {
   const sort = allContainers(input.pod.spec).find((each) => each.container.name === name)?.sort;
   if (init && sort === "init") return newest.phase === "exited" && newest.exitCode === 0;
   if (sort === "ephemeral") return false;

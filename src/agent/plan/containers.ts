@@ -24,12 +24,20 @@ export function allContainers(spec: PodSpec): SortedContainer[] {
       sort: isSidecar(container) ? "sidecar" : "init",
     })),
     ...spec.containers.map((container): SortedContainer => ({ container, sort: "app" })),
-    ...(spec.ephemeralContainers ?? []).map((container): SortedContainer => ({ container, sort: "ephemeral" })),
+    ...(spec.ephemeralContainers ?? []).map((container): SortedContainer => ({
+      container,
+      sort: "ephemeral",
+    })),
   ];
 }
 
 /** How events point at a container: "spec.containers{web}". */
 export function containerFieldPath(sorted: SortedContainer): string {
-  const list = { init: "initContainers", sidecar: "initContainers", app: "containers", ephemeral: "ephemeralContainers" };
+  const list = {
+    init: "initContainers",
+    sidecar: "initContainers",
+    app: "containers",
+    ephemeral: "ephemeralContainers",
+  };
   return `spec.${list[sorted.sort]}{${sorted.container.name}}`;
 }

@@ -12,7 +12,9 @@ export function garbage(view: PodView): { containers: ContainerView[]; sandboxes
     seen.set(container.name, count + 1);
     if (count >= 2 && container.phase === "exited") containers.push(container);
   }
-  const kept = new Set(view.containers.filter((each) => !containers.includes(each)).map((each) => each.sandboxId));
+  const kept = new Set(
+    view.containers.filter((each) => !containers.includes(each)).map((each) => each.sandboxId),
+  );
   const sandboxes = view.sandboxes.slice(1).filter((each) => !each.ready && !kept.has(each.id));
   return { containers, sandboxes: sandboxes.map((each) => each.id) };
 }

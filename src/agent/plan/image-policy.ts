@@ -12,7 +12,9 @@ export function pullPolicy(image: string, policy: string | undefined): "Always" 
 export function isValidImageName(image: string): boolean {
   const host = "(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]+)?/)?";
   const part = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
-  return new RegExp(`^${host}${part}(?:/${part})*(?::[\\w][\\w.-]{0,127})?(?:@[a-zA-Z0-9+._-]+:[0-9a-fA-F]{32,})?$`).test(image);
+  return new RegExp(
+    `^${host}${part}(?:/${part})*(?::[\\w][\\w.-]{0,127})?(?:@[a-zA-Z0-9+._-]+:[0-9a-fA-F]{32,})?$`,
+  ).test(image);
 }
 
 /** The registry of a reference, for the choice of credentials. */

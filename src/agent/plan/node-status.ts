@@ -94,7 +94,8 @@ export function nodeConditions(
 ): NodeCondition[] {
   const memory = health.availableMemoryBytes < memoryPressureBytes;
   const disk =
-    health.availableDiskFraction < diskPressureFraction || health.availableInodesFraction < inodePressureFraction;
+    health.availableDiskFraction < diskPressureFraction ||
+    health.availableInodesFraction < inodePressureFraction;
   const pids = health.availablePids < pidPressure;
   const own: [string, boolean, string, string][] = [
     ["MemoryPressure", memory, ...pressure(memory, "Memory", "memory available")],
@@ -117,5 +118,13 @@ function pressure(on: boolean, what: string, words: string): [string, string] {
   const name = what === "Memory" || what === "PID" ? `Sufficient${what}` : `NoDiskPressure`;
   const positive = what === "Disk" ? "kubelet has no disk pressure" : `kubelet has sufficient ${words}`;
   const negative = what === "Disk" ? "kubelet has disk pressure" : `kubelet has insufficient ${words}`;
-  return on ? [`KubeletHasInsufficient${what === "Disk" ? "Disk" : what}`.replace("InsufficientDisk", "DiskPressure"), negative] : [`KubeletHas${name}`, positive];
+  return on
+    ? [
+        `KubeletHasInsufficient${what === "Disk" ? "Disk" : what}`.replace(
+          "InsufficientDisk",
+          "DiskPressure",
+        ),
+        negative,
+      ]
+    : [`KubeletHas${name}`, positive];
 }

@@ -42,7 +42,11 @@ export function computePodStatus(input: StatusInput): PodStatus {
   const apps = statuses(pod.spec.containers, false);
   const ephemeral = statuses(pod.spec.ephemeralContainers, false);
   const phase = input.rejected ? "Failed" : podPhase(pod, init, apps, input.ended);
-  const ips = pod.spec.hostNetwork ? input.hostIps : sandbox?.ready ? sandbox.ips : (old.podIPs ?? []).map((each) => each.ip ?? "");
+  const ips = pod.spec.hostNetwork
+    ? input.hostIps
+    : sandbox?.ready
+      ? sandbox.ips
+      : (old.podIPs ?? []).map((each) => each.ip ?? "");
   const status: PodStatus = {
     phase,
     conditions: conditions(input, phase, init, apps),
@@ -120,7 +124,8 @@ export function podPhase(
     } else unknown++;
   }
   if (pendingInit > 0 && running === 0 && stopped === 0) return ended ? "Failed" : "Pending";
-  if (ended) return stopped > 0 && stopped === succeeded && waiting + unknown + running === 0 ? "Succeeded" : "Failed";
+  if (ended)
+    return stopped > 0 && stopped === succeeded && waiting + unknown + running === 0 ? "Succeeded" : "Failed";
   if (waiting > 0) return "Pending";
   if (running > 0 && unknown === 0) return "Running";
   if (running === 0 && stopped > 0 && unknown === 0) {
@@ -132,7 +137,11 @@ export function podPhase(
 }
 
 function hasBeenStarted(status: ContainerStatus): boolean {
-  return status.state?.running !== undefined || status.state?.terminated !== undefined || status.lastState?.terminated !== undefined;
+  return (
+    status.state?.running !== undefined ||
+    status.state?.terminated !== undefined ||
+    status.lastState?.terminated !== undefined
+  );
 }
 
 function conditions(
@@ -228,7 +237,8 @@ function readyCondition(pod: Pod, containersReady: BareCondition): BareCondition
   const missing: string[] = [];
   for (const { conditionType } of pod.spec.readinessGates ?? []) {
     const gate = pod.status?.conditions?.find((each) => each.type === conditionType);
-    if (!gate) missing.push(`corresponding condition of pod readiness gate "${conditionType}" does not exist.`);
+    if (!gate)
+      missing.push(`corresponding condition of pod readiness gate "${conditionType}" does not exist.`);
     else if (gate.status !== "True")
       missing.push(`the status of pod readiness gate "${conditionType}" is not "True", but ${gate.status}`);
   }

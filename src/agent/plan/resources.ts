@@ -50,7 +50,9 @@ export function podLimits(spec: PodSpec): CgroupLimits {
   });
   const all = [...spec.containers, ...(spec.initContainers ?? [])];
   const limited = (name: string) => all.every((each) => each.resources?.limits?.[name] !== undefined);
-  const cpuLimit = limited("cpu") ? effective(spec, (each) => milliCpu(each.resources?.limits?.["cpu"]) ?? 0) : 0;
+  const cpuLimit = limited("cpu")
+    ? effective(spec, (each) => milliCpu(each.resources?.limits?.["cpu"]) ?? 0)
+    : 0;
   const memory = limited("memory")
     ? effective(spec, (each) => quantityBytes(each.resources?.limits?.["memory"]) ?? 0)
     : 0;

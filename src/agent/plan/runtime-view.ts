@@ -44,6 +44,8 @@ export function latest(view: PodView, name: string): ContainerView | undefined {
   return view.containers.find((each) => each.name === name);
 }
 
-export function isRunning(container: ContainerView | undefined): container is ContainerView & { phase: "running" } {
+export function isRunning(
+  container: ContainerView | undefined,
+): container is ContainerView & { phase: "running" } {
   return container?.phase === "running";
 }

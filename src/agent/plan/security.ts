@@ -105,7 +105,5 @@ function checkNonRoot(
       `container has runAsNonRoot and image has non-numeric user (${image.username}), cannot verify user is non-root (${where})`,
     );
   if ((image.uid ?? 0) === 0)
-    throw new ContainerConfigError(
-      `container has runAsNonRoot and image will run as root (${where})`,
-    );
+    throw new ContainerConfigError(`container has runAsNonRoot and image will run as root (${where})`);
 }

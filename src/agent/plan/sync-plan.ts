@@ -113,10 +113,13 @@ function planNewSandbox(input: SyncInput, plan: SyncPlan): void {
   const { pod, view } = input;
   const newest = view.sandboxes[0];
   plan.stopPod = newest !== undefined;
-  // A pod whose containers are done needs no sandbox again: it would only be started to be stopped.
-  const again = pod.spec.containers.filter((each) => shouldStart(pod, latest(view, each.name)));
-  if (newest && view.containers.length > 0 && again.length === 0) return;
   if (pod.spec.restartPolicy === "Never" && newest && view.containers.length > 0) return;
+  const again = pod.spec.containers.filter((each) => {
+    const last = latest(view, each.name);
+    return !(pod.spec.restartPolicy === "OnFailure" && last?.phase === "exited" && last.exitCode === 0);
+  });
+  // A pod whose containers are done needs no sandbox again: it would only be started to be stopped.
+  if (again.length === 0) return;
   plan.createSandbox = newest ? newest.attempt + 1 : 0;
   const firstInit = pod.spec.initContainers?.[0];
   if (firstInit) {
@@ -169,7 +172,12 @@ function planSidecar(
     return false;
   }
   if (stopIfNeeded(input, container, instance, plan)) {
-    plan.start.push({ container, sort: "sidecar", restartCount: instance.restartCount + 1, afterExit: false });
+    plan.start.push({
+      container,
+      sort: "sidecar",
+      restartCount: instance.restartCount + 1,
+      afterExit: false,
+    });
     return false;
   }
   return input.started(instance.id);

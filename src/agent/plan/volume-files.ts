@@ -33,8 +33,17 @@ export interface VolumeFilesInput {
 export function volumeFiles(volume: Volume, input: VolumeFilesInput): VolumeFiles {
   const files: VolumeFiles = new Map();
   const { configMap, secret, downwardAPI, projected } = volume;
-  if (configMap) addConfigMap(files, configMap.name ?? "", configMap.items, configMap.defaultMode, configMap.optional, input);
-  else if (secret) addSecret(files, secret.secretName ?? "", secret.items, secret.defaultMode, secret.optional, input);
+  if (configMap)
+    addConfigMap(
+      files,
+      configMap.name ?? "",
+      configMap.items,
+      configMap.defaultMode,
+      configMap.optional,
+      input,
+    );
+  else if (secret)
+    addSecret(files, secret.secretName ?? "", secret.items, secret.defaultMode, secret.optional, input);
   else if (downwardAPI) addDownward(files, downwardAPI.items, downwardAPI.defaultMode, input);
   else if (projected)
     for (const source of projected.sources ?? []) addProjection(files, source, projected.defaultMode, input);
@@ -87,7 +96,8 @@ function addConfigMap(
   if (!found && !optional) throw new Error(`configmap ${JSON.stringify(name)} not found`);
   const data = new Map<string, Uint8Array>();
   for (const [key, value] of Object.entries(found?.data ?? {})) data.set(key, encoder.encode(value));
-  for (const [key, value] of Object.entries(found?.binaryData ?? {})) data.set(key, Uint8Array.fromBase64(value));
+  for (const [key, value] of Object.entries(found?.binaryData ?? {}))
+    data.set(key, Uint8Array.fromBase64(value));
   addKeys(files, data, items, defaultMode, optional, "configmap references non-existent config key");
 }
 
@@ -148,7 +158,8 @@ function addProjection(
   input: VolumeFilesInput,
 ): void {
   const { configMap, secret, downwardAPI, serviceAccountToken } = source;
-  if (configMap) addConfigMap(files, configMap.name ?? "", configMap.items, defaultMode, configMap.optional, input);
+  if (configMap)
+    addConfigMap(files, configMap.name ?? "", configMap.items, defaultMode, configMap.optional, input);
   else if (secret) addSecret(files, secret.name ?? "", secret.items, defaultMode, secret.optional, input);
   else if (downwardAPI) addDownward(files, downwardAPI.items, defaultMode, input);
   else if (serviceAccountToken) {

@@ -40,7 +40,11 @@ export async function httpProbe(target: HttpTarget): Promise<ProbeResult> {
   }
 }
 
-async function get(url: string, target: HttpTarget, redirects: number): Promise<{ status: number; body: string }> {
+async function get(
+  url: string,
+  target: HttpTarget,
+  redirects: number,
+): Promise<{ status: number; body: string }> {
   const response = await send(url, target);
   const status = response.statusCode ?? 0;
   const location = response.headers.location;
@@ -56,7 +60,11 @@ async function get(url: string, target: HttpTarget, redirects: number): Promise<
 
 function send(url: string, target: HttpTarget): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const headers: Record<string, string> = { "user-agent": target.userAgent, accept: "*/*", connection: "close" };
+    const headers: Record<string, string> = {
+      "user-agent": target.userAgent,
+      accept: "*/*",
+      connection: "close",
+    };
     for (const { name, value } of target.headers) headers[name.toLowerCase()] = value;
     const options = {
       headers,

@@ -52,7 +52,8 @@ export class ProbeManager {
       const probe = probeOf(target.container, kind);
       if (!probe) continue;
       const state = initialProbeState(kind);
-      if (target.wasReady && kind !== "liveness") watched.states.set(kind, { ...state, success: true, known: true });
+      if (target.wasReady && kind !== "liveness")
+        watched.states.set(kind, { ...state, success: true, known: true });
       else watched.states.set(kind, state);
       this.#schedule(watched, kind, probe, this.#firstDelayMs(target, probe));
     }

@@ -46,7 +46,9 @@ export async function runProbe(run: ProbeRun): Promise<ProbeResult> {
 async function execProbe(run: ProbeRun, command: string[], timeoutSeconds: number): Promise<ProbeResult> {
   try {
     const { exitCode, stdout, stderr } = await run.runtime.execSync(run.containerId, command, timeoutSeconds);
-    const message = Buffer.concat([stdout, stderr]).toString("utf8").slice(0, 10 * 1024);
+    const message = Buffer.concat([stdout, stderr])
+      .toString("utf8")
+      .slice(0, 10 * 1024);
     return { success: exitCode === 0, message };
   } catch (error) {
     const late = isDeadlineExceeded(error) || String(error).includes("timeout");
@@ -79,11 +81,15 @@ type Check = (
   callback: (error: grpc.ServiceError | null, answer: { status: string } | undefined) => void,
 ) => void;
 
-let healthClient: (new (address: string, credentials: grpc.ChannelCredentials) => grpc.Client & { Check: Check }) | undefined;
+let healthClient:
+  | (new (address: string, credentials: grpc.ChannelCredentials) => grpc.Client & { Check: Check })
+  | undefined;
 
 function grpcProbe(address: string, service: string, timeoutMs: number): Promise<ProbeResult> {
   if (!healthClient) {
-    const loaded = grpc.loadPackageDefinition(loadSync(join(import.meta.dirname, "health.proto"), { enums: String, defaults: true }));
+    const loaded = grpc.loadPackageDefinition(
+      loadSync(join(import.meta.dirname, "health.proto"), { enums: String, defaults: true }),
+    );
     const health = (loaded as unknown as { grpc: { health: { v1: { Health: typeof healthClient } } } }).grpc;
     healthClient = health.health.v1.Health!;
   }
@@ -92,12 +98,22 @@ function grpcProbe(address: string, service: string, timeoutMs: number): Promise
     client.Check({ service }, { deadline: Date.now() + timeoutMs }, (error, answer) => {
       client.close();
       if (error?.code === grpc.status.UNIMPLEMENTED)
-        resolve({ success: false, message: `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${error.details}` });
+        resolve({
+          success: false,
+          message: `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${error.details}`,
+        });
       else if (error?.code === grpc.status.DEADLINE_EXCEEDED)
-        resolve({ success: false, message: `timeout: failed to connect service ${JSON.stringify(address)} within ${timeoutMs / 1000}s: context deadline exceeded` });
+        resolve({
+          success: false,
+          message: `timeout: failed to connect service ${JSON.stringify(address)} within ${timeoutMs / 1000}s: context deadline exceeded`,
+        });
       else if (error) resolve({ success: false, message: `error: health rpc failed: ${error.message}` });
       else if (answer?.status === "SERVING") resolve({ success: true, message: "service healthy" });
-      else resolve({ success: false, message: `service unhealthy (responded with ${JSON.stringify(answer?.status)})` });
+      else
+        resolve({
+          success: false,
+          message: `service unhealthy (responded with ${JSON.stringify(answer?.status)})`,
+        });
     });
   });
 }

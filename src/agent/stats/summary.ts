@@ -31,7 +31,11 @@ export async function statsSummary(context: AgentContext, nodeName: string): Pro
     pods: [...byPod.values()].map((containers) => {
       const labels = containers[0]!.attributes.labels;
       return {
-        podRef: { name: labels[podNameLabel], namespace: labels[podNamespaceLabel], uid: labels[podUidLabel] },
+        podRef: {
+          name: labels[podNameLabel],
+          namespace: labels[podNamespaceLabel],
+          uid: labels[podUidLabel],
+        },
         cpu: {
           time: now,
           usageCoreNanoSeconds: total(containers, (each) => number(each.cpu?.usageCoreNanoSeconds)),

@@ -5,9 +5,14 @@ import type { ContainerView, PodView } from "../plan/runtime-view.ts";
 import type { Pod } from "../types.ts";
 
 export function runningInstance(view: PodView, container: string): ContainerView {
-  const found = view.containers.find((each) => each.phase === "running" && (container === "" || each.name === container));
+  const found = view.containers.find(
+    (each) => each.phase === "running" && (container === "" || each.name === container),
+  );
   if (!found)
-    throw new StatusError("InternalError", `unable to upgrade connection: container not found (${JSON.stringify(container)})`);
+    throw new StatusError(
+      "InternalError",
+      `unable to upgrade connection: container not found (${JSON.stringify(container)})`,
+    );
   return found;
 }
 
@@ -15,7 +20,10 @@ export function runningInstance(view: PodView, container: string): ContainerView
 export function logInstance(view: PodView, pod: Pod, container: string, previous: boolean): ContainerView {
   const name = pod.metadata.name ?? "";
   if (!findContainer(pod.spec, container))
-    throw new StatusError("BadRequest", `container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} is not available`);
+    throw new StatusError(
+      "BadRequest",
+      `container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} is not available`,
+    );
   const instances = view.containers.filter((each) => each.name === container && each.phase !== "created");
   if (previous) {
     const last = instances[0]?.phase === "running" ? instances[1] : (instances[1] ?? undefined);
@@ -43,6 +51,10 @@ const pullTexts = {
 
 function waitingReason(pod: Pod, container: string): string | undefined {
   const { containerStatuses, initContainerStatuses, ephemeralContainerStatuses } = pod.status ?? {};
-  const all = [...(containerStatuses ?? []), ...(initContainerStatuses ?? []), ...(ephemeralContainerStatuses ?? [])];
+  const all = [
+    ...(containerStatuses ?? []),
+    ...(initContainerStatuses ?? []),
+    ...(ephemeralContainerStatuses ?? []),
+  ];
   return all.find((each) => each.name === container)?.state?.waiting?.reason;
 }

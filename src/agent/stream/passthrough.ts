@@ -3,7 +3,15 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { upgrade } from "./spdy-client.ts";
 
-const forwarded = ["connection", "upgrade", "x-stream-protocol-version", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"];
+const forwarded = [
+  "connection",
+  "upgrade",
+  "x-stream-protocol-version",
+  "sec-websocket-key",
+  "sec-websocket-version",
+  "sec-websocket-protocol",
+  "sec-websocket-extensions",
+];
 
 /** Rejects, with nothing written, when the streaming server refuses. */
 export async function passThrough(

@@ -70,7 +70,14 @@ export async function startAgentServer(
   node: NodeView,
 ): Promise<AgentServer> {
   const { cert, key, clientCa: ca } = options;
-  const server = createServer({ cert, key, ca, requestCert: true, rejectUnauthorized: false, minVersion: "TLSv1.2" });
+  const server = createServer({
+    cert,
+    key,
+    ca,
+    requestCert: true,
+    rejectUnauthorized: false,
+    minVersion: "TLSv1.2",
+  });
   const sockets = new Set<Duplex>();
   server.on("secureConnection", (socket) => {
     sockets.add(socket);
@@ -132,8 +139,10 @@ async function handle(
   const url = new URL(request.url ?? "/", "https://agent");
   const [, verb] = url.pathname.split("/");
   if (url.pathname === "/healthz") answer(response, 200, "ok");
-  else if (url.pathname === "/pods") answerJson(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: node.pods() });
-  else if (url.pathname === "/stats/summary") answerJson(response, await statsSummary(context, node.nodeName));
+  else if (url.pathname === "/pods")
+    answerJson(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: node.pods() });
+  else if (url.pathname === "/stats/summary")
+    answerJson(response, await statsSummary(context, node.nodeName));
   else if (url.pathname === "/metrics") answer(response, 200, metrics(context, node));
   else if (verb === "containerLogs") await sendLogs(context, route(node, url), request, response);
   else if (verb === "run") await runCommand(context, route(node, url), response);
@@ -144,7 +153,9 @@ async function handle(
 
 function route(node: NodeView, url: URL): Route {
   const [verb = "", namespace, name, ...rest] = url.pathname.split("/").slice(1).map(decodeURIComponent);
-  const pod = node.pods().find((each) => each.metadata.namespace === namespace && each.metadata.name === name);
+  const pod = node
+    .pods()
+    .find((each) => each.metadata.namespace === namespace && each.metadata.name === name);
   if (!pod) throw new StatusError("NotFound", `pod ${JSON.stringify(name)} not found`);
   // Either /verb/namespace/pod/container or /verb/namespace/pod/uid/container.
   return { verb, pod, container: rest.at(-1) ?? "", query: url.searchParams };
@@ -192,7 +203,10 @@ async function sendLogs(
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT" || started) throw error;
-    throw new StatusError("NotFound", `failed to try resolving symlinks in path ${JSON.stringify(path)}: no such file or directory`);
+    throw new StatusError(
+      "NotFound",
+      `failed to try resolving symlinks in path ${JSON.stringify(path)}: no such file or directory`,
+    );
   }
   begin();
   response.end();
@@ -220,7 +234,12 @@ async function runCommand(context: AgentContext, route: Route, response: ServerR
   const { stdout, stderr, exitCode } = await context.runtime.execSync(id, command, 0);
   const output = Buffer.concat([stdout, stderr]);
   if (exitCode === 0) answer(response, 200, output);
-  else answer(response, 500, `command '${command.join(" ")}' exited with ${exitCode}: ${output.toString("utf8")}\n`);
+  else
+    answer(
+      response,
+      500,
+      `command '${command.join(" ")}' exited with ${exitCode}: ${output.toString("utf8")}\n`,
+    );
 }
 
 async function handleUpgrade(
@@ -248,7 +267,10 @@ async function handleUpgrade(
   const url = await commandUrl(context, where, selected);
   if (!webSocket) return passThrough(request, socket, head, url);
   if (!offered.some((each) => remoteCommandProtocols.includes(each)))
-    throw new StatusError("BadRequest", `unable to upgrade: none of the protocols [${offered.join(" ")}] is known`);
+    throw new StatusError(
+      "BadRequest",
+      `unable to upgrade: none of the protocols [${offered.join(" ")}] is known`,
+    );
   const connection = await openRemoteCommand(url);
   webSockets.handleUpgrade(request, socket, head, (client) => bridge(client, connection, selected));
 }
@@ -257,7 +279,12 @@ function selection(query: URLSearchParams) {
   // The API server speaks of input and output to a kubelet, clients of stdin and stdout.
   const on = (...names: string[]) => names.some((name) => ["1", "true"].includes(query.get(name) ?? ""));
   const tty = on("tty");
-  return { stdin: on("stdin", "input"), stdout: on("stdout", "output"), stderr: on("stderr", "error") && !tty, tty };
+  return {
+    stdin: on("stdin", "input"),
+    stdout: on("stdout", "output"),
+    stderr: on("stderr", "error") && !tty,
+    tty,
+  };
 }
 
 async function commandUrl(
@@ -273,12 +300,20 @@ async function commandUrl(
 async function portForwardUrl(context: AgentContext, { pod, query }: Route): Promise<string> {
   const sandbox = context.cache.view(pod.metadata.uid ?? "").sandboxes[0];
   if (!sandbox?.ready) throw new StatusError("NotFound", `sandbox not found for pod ${pod.metadata.name}`);
-  const ports = [...query.getAll("port"), ...query.getAll("ports")].flatMap((each) => each.split(",")).map(Number);
-  return context.runtime.portForward(sandbox.id, ports.filter((port) => port > 0));
+  const ports = [...query.getAll("port"), ...query.getAll("ports")]
+    .flatMap((each) => each.split(","))
+    .map(Number);
+  return context.runtime.portForward(
+    sandbox.id,
+    ports.filter((port) => port > 0),
+  );
 }
 
 function metrics(context: AgentContext, node: NodeView): string {
-  const running = context.cache.all().flatMap((pod) => pod.containers).filter((each) => each.phase === "running");
+  const running = context.cache
+    .all()
+    .flatMap((pod) => pod.containers)
+    .filter((each) => each.phase === "running");
   return [
     "# HELP kubelet_running_pods Number of pods on this node.",
     "# TYPE kubelet_running_pods gauge",

@@ -42,7 +42,11 @@ export function upgrade(
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("end", () =>
-        reject(new Error(Buffer.concat(chunks).toString("utf8").trim() || `streaming server said ${response.statusCode}`)),
+        reject(
+          new Error(
+            Buffer.concat(chunks).toString("utf8").trim() || `streaming server said ${response.statusCode}`,
+          ),
+        ),
       );
     });
     outgoing.on("error", reject);
@@ -124,14 +128,17 @@ export class SpdyConnection {
   #headerBlock(headers: Record<string, string>): Buffer {
     const parts: Buffer[] = [number32(Object.keys(headers).length)];
     for (const [name, value] of Object.entries(headers))
-      for (const text of [name.toLowerCase(), value]) parts.push(number32(Buffer.byteLength(text)), Buffer.from(text));
+      for (const text of [name.toLowerCase(), value])
+        parts.push(number32(Buffer.byteLength(text)), Buffer.from(text));
     const plain = Buffer.concat(parts);
     const stored = Buffer.alloc(5);
     stored.writeUInt16LE(plain.length, 1);
     stored.writeUInt16LE(~plain.length & 0xffff, 3);
     // An empty stored block flushes, so that the peer can read to here.
     const flush = Buffer.from([0, 0, 0, 0xff, 0xff]);
-    const zlibHeader = this.#firstBlock ? Buffer.concat([Buffer.from([0x78, 0x20]), number32(dictionaryId)]) : Buffer.alloc(0);
+    const zlibHeader = this.#firstBlock
+      ? Buffer.concat([Buffer.from([0x78, 0x20]), number32(dictionaryId)])
+      : Buffer.alloc(0);
     this.#firstBlock = false;
     return Buffer.concat([zlibHeader, stored, plain, flush]);
   }

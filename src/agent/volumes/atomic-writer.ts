@@ -3,7 +3,19 @@
  * go into a fresh directory, and one rename moves the symbolic link `..data` to it. The layout is
  * upstream's, which programs that watch their configuration rely on.
  */
-import { chmod, chown, mkdir, readFile, readdir, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  mkdir,
+  readFile,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { VolumeFiles } from "../plan/volume-files.ts";
 

@@ -26,13 +26,16 @@ export async function containerMounts(input: ContainerMountsInput): Promise<Moun
   for (const mount of container.volumeMounts ?? []) {
     const base = volumes.get(mount.name);
     if (base === undefined)
-      throw new ContainerConfigError(`cannot find volume ${JSON.stringify(mount.name)} to mount into container ${JSON.stringify(container.name)}`);
+      throw new ContainerConfigError(
+        `cannot find volume ${JSON.stringify(mount.name)} to mount into container ${JSON.stringify(container.name)}`,
+      );
     const subPath = mount.subPathExpr
       ? expand(mount.subPathExpr, (name) => input.environment.get(name))
       : (mount.subPath ?? "");
     mounts.push({
       containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
-      hostPath: subPath === "" ? base : await insideOf(base, subPath, mount.name, pod.spec.securityContext?.fsGroup),
+      hostPath:
+        subPath === "" ? base : await insideOf(base, subPath, mount.name, pod.spec.securityContext?.fsGroup),
       readonly: mount.readOnly === true,
       propagation: propagations[mount.mountPropagation ?? "None"] ?? "PROPAGATION_PRIVATE",
     });
@@ -77,7 +80,9 @@ async function insideOf(
   group: number | undefined,
 ): Promise<string> {
   const refuse = () =>
-    new ContainerConfigError(`failed to prepare subPath for volumeMount ${JSON.stringify(volume)} of container`);
+    new ContainerConfigError(
+      `failed to prepare subPath for volumeMount ${JSON.stringify(volume)} of container`,
+    );
   if (subPath.startsWith("/") || subPath.split("/").includes("..")) throw refuse();
   const root = await realpath(base);
   let current = root;

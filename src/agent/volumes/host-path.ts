@@ -20,7 +20,8 @@ export async function ensureHostPath(path: string, type = ""): Promise<string> {
     CharDevice: info?.isCharacterDevice(),
     BlockDevice: info?.isBlockDevice(),
   };
-  if (checks[type] !== true) throw new Error(`hostPath type check failed: ${path} is not ${nouns[type] ?? type}`);
+  if (checks[type] !== true)
+    throw new Error(`hostPath type check failed: ${path} is not ${nouns[type] ?? type}`);
   return path;
 }
 

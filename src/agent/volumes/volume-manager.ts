@@ -100,8 +100,7 @@ export class VolumeManager {
       await this.#writeFiles(pod, volume, podIps, directory, group);
       return directory;
     }
-    if (volume.persistentVolumeClaim)
-      return this.#claim(pod, volume.persistentVolumeClaim.claimName, group);
+    if (volume.persistentVolumeClaim) return this.#claim(pod, volume.persistentVolumeClaim.claimName, group);
     if (volume.ephemeral) return this.#claim(pod, `${pod.metadata.name}-${volume.name}`, group);
     const plugin = Object.keys(volume).find((key) => key !== "name") ?? "unknown";
     throw new Error(`volume plugin ${plugin} is not implemented`);
@@ -143,11 +142,9 @@ export class VolumeManager {
 
   async #claim(pod: Pod, claimName: string, group: number | undefined): Promise<string> {
     const { client } = this.#options;
-    const claim = await client.get<KubeObject & { spec: { volumeName?: string }; status?: { phase?: string } }>(
-      persistentVolumeClaims,
-      pod.metadata.namespace,
-      claimName,
-    );
+    const claim = await client.get<
+      KubeObject & { spec: { volumeName?: string }; status?: { phase?: string } }
+    >(persistentVolumeClaims, pod.metadata.namespace, claimName);
     const volumeName = claim.spec.volumeName;
     if (claim.status?.phase !== "Bound" || !volumeName)
       throw new Error(`PVC ${pod.metadata.namespace}/${claimName} is not bound`);
