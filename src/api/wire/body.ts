@@ -7,11 +7,13 @@ import { StatusError } from "#base/errors.ts";
 import { decode, findDuplicateFields } from "#kinds/decode.ts";
 import type { Decoded } from "#kinds/decode.ts";
 import type { KubeObject } from "#kinds/object.ts";
+import { schemaNameOfKind } from "#kinds/protobuf.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import type { FieldValidation } from "../rest/write-options.ts";
 import { badRequest } from "../status.ts";
 import { describeJsonError } from "./json-error.ts";
 import { bodyFormat } from "./negotiate.ts";
+import { decodeProtobufBody } from "./protobuf.ts";
 import { parseYaml } from "./yaml.ts";
 
 /** What a body is expected to be. */
@@ -43,6 +45,8 @@ export interface ParsedBody {
 export function parseBody(http: HttpRequest, expectedKind: string): ParsedBody {
   checkBodySize(http);
   const format = bodyFormat(http);
+  if (format === "protobuf")
+    return { value: decodeProtobufBody(http.body, schemaNameOfKind), duplicates: [] };
   const text = Buffer.from(http.body.buffer, http.body.byteOffset, http.body.byteLength).toString("utf8");
   if (text.trim() === "" && format === "yaml") return { value: {}, duplicates: [] };
   if (text === "") return { value: {}, duplicates: [] };

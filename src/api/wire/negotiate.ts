@@ -147,20 +147,12 @@ function prefersPretty(request: HttpRequest, query: URLSearchParams): boolean {
 const acceptedBodies = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /** The format of a request's body. Throws a 415 for one that is not understood. */
-export function bodyFormat(request: HttpRequest): "json" | "yaml" {
+export function bodyFormat(request: HttpRequest): "json" | "yaml" | "protobuf" {
   const header = request.headers["content-type"] ?? "";
   const type = (header.split(";")[0] ?? "").trim().toLowerCase();
   if (type === "" || type === "application/json") return "json";
   if (type === "application/yaml") return "yaml";
-  if (type === "application/vnd.kubernetes.protobuf") {
-    const isProtobuf = request.body[0] === 107 && request.body[1] === 56 && request.body[2] === 115;
-    if (!isProtobuf) {
-      throw new StatusError(
-        "",
-        "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
-      );
-    }
-  }
+  if (type === "application/vnd.kubernetes.protobuf") return "protobuf";
   throw new StatusError(
     "UnsupportedMediaType",
     `the body of the request was in an unknown format - accepted media types include: ${acceptedBodies}`,
