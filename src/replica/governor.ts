@@ -41,6 +41,8 @@ export type MemberUpdate = Partial<Omit<MemberRecord, "id">>;
 
 const reportMs = 500;
 const offlineMs = 3000;
+/** Raft itself gives a transfer up after an election timeout. */
+const transferMs = 1500;
 const caughtUpEntries = 1000;
 const keptChecksums = 64;
 
@@ -193,7 +195,7 @@ export class Governor {
       throw new StatusError("Conflict", "only a voter can lead");
     }
     this.#replica.transferLeadership(target);
-    await this.#until(() => this.#replica.raftStatus.softState.leader === target, 3000);
+    await this.#until(() => this.#replica.raftStatus.softState.leader === target, transferMs);
   }
 
   status(): ReplicaStatus {

@@ -57,6 +57,7 @@ interface Pending {
 }
 
 const resendMs = 500;
+const electionsMs = 4000;
 const maxPendingBytes = 64 << 20;
 const maxEntryBytes = 4 << 20;
 
@@ -83,8 +84,7 @@ export class Proposals {
   propose(command: Command, timeoutMs: number): Promise<Applied> {
     const now = this.#clock.monotonicMs();
     const { leader } = this.#route.leadership();
-    // Without a leader for longer than any election takes, waiting would only pile up clients.
-    if (leader === 0 && now - this.#leaderlessSinceMs > 3000) return Promise.reject(noLeaderError());
+    if (leader === 0 && this.#isLeaderless(now)) return Promise.reject(noLeaderError());
     if (this.#pending.size >= this.#maxPending || this.#pendingBytes > maxPendingBytes) {
       return Promise.reject(overloadError());
     }
@@ -136,7 +136,7 @@ export class Proposals {
     const now = this.#clock.monotonicMs();
     if (this.#route.leadership().leader !== 0) this.#leaderlessSinceMs = now;
     for (const pending of this.#pending.values()) {
-      if (now >= pending.deadlineMs) {
+      if (now >= pending.deadlineMs || (pending.term === 0 && this.#isLeaderless(now))) {
         this.#remove(pending);
         pending.reject(pending.term === 0 ? noLeaderError() : timeoutError());
       } else if (pending.term === 0 || (pending.forwards > 0 && now - pending.sentMs >= resendMs)) {
@@ -172,6 +172,11 @@ export class Proposals {
       pending.term = term;
       pending.forwards++;
     }
+  }
+
+  /** Without a leader for longer than elections take, waiting would only pile up clients. */
+  #isLeaderless(now: number): boolean {
+    return now - this.#leaderlessSinceMs > electionsMs;
   }
 
   #resendLost(term: number): void {

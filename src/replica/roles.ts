@@ -47,7 +47,7 @@ export interface RoleChange {
 /** Changes that only improve the layout wait for this long after the last one. */
 export const calmMs = 30_000;
 /** Nothing is decided for this long after a change, so that its effect can be seen. */
-export const settleMs = 1000;
+export const settleMs = 500;
 
 export function planRoles(view: RoleView): RoleChange | undefined {
   if (view.changing || view.sinceChangeMs < settleMs) return undefined;

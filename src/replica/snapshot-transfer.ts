@@ -45,7 +45,9 @@ export class SnapshotSender {
   take(store: Store): Snapshot {
     const now = this.#clock.monotonicMs();
     const recent = [...this.#open.values()].at(-1);
-    if (recent !== undefined && now - recent.openedMs < reuseMs) return recent.snapshot;
+    // Raft refuses a snapshot whose configuration does not have the receiver.
+    const sameMembers = recent?.reader.note("confState") === store.note("confState");
+    if (recent !== undefined && sameMembers && now - recent.openedMs < reuseMs) return recent.snapshot;
     if (this.#open.size >= maxOpen) throw new SnapshotTemporarilyUnavailableError();
     const reader = new SnapshotReader(store);
     const confState = reader.note("confState");

@@ -31,6 +31,7 @@ export async function startReplica(options: ReplicaOptions): Promise<ReplicaHand
     status: () => control<ReplicaStatus>("status"),
     setTls: (tls) => control<void>("setTls", tls),
     stop: () => thread.stop(),
+    kill: () => thread.kill(),
   };
 }
 
@@ -87,6 +88,12 @@ class ReplicaThread {
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  async kill(): Promise<void> {
+    this.#stopping ??= Promise.resolve();
+    clearInterval(this.#timer);
+    await this.#worker.terminate();
   }
 
   async #stop(): Promise<void> {

@@ -155,4 +155,6 @@ export interface ReplicaHandle {
   setTls(tls: PeerTls): Promise<void>;
   /** Hands leadership over if this replica leads, then stops. Idempotent. */
   stop(): Promise<void>;
+  /** Ends the replica as a crash does: for tests and drills. */
+  kill(): Promise<void>;
 }

@@ -1,0 +1,73 @@
+/** A disk in memory that loses, tears and refuses what a real one may: for tests of the log. */
+
+import type { Disk, DiskFile } from "./ports.ts";
+
+interface MemoryFile {
+  bytes: Buffer;
+  /** What a power cut leaves. */
+  durable: Buffer;
+}
+
+export class MemoryDisk implements Disk {
+  readonly files = new Map<string, MemoryFile>();
+  flushes = 0;
+  full = false;
+  failFlushes = false;
+  /** Flushes end when the test says so. */
+  held: (() => void)[] | undefined;
+
+  list(): string[] {
+    return [...this.files.keys()];
+  }
+
+  open(name: string): DiskFile {
+    const file = this.files.get(name) ?? { bytes: Buffer.alloc(0), durable: Buffer.alloc(0) };
+    this.files.set(name, file);
+    return {
+      get sizeBytes() {
+        return file.bytes.length;
+      },
+      read: (position, length) => Uint8Array.from(file.bytes.subarray(position, position + length)),
+      write: (position, bytes) => {
+        const grows = position + bytes.length > file.bytes.length;
+        if (grows && this.full) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+        if (grows)
+          file.bytes = Buffer.concat([file.bytes, Buffer.alloc(position + bytes.length - file.bytes.length)]);
+        file.bytes.set(bytes, position);
+      },
+      flush: (done) => {
+        this.flushes++;
+        const image = Buffer.from(file.bytes);
+        const finish = () => {
+          if (!this.failFlushes) file.durable = image;
+          done(this.failFlushes ? new Error("input/output error") : undefined);
+        };
+        if (this.held === undefined) queueMicrotask(finish);
+        else this.held.push(finish);
+      },
+      close: () => undefined,
+    };
+  }
+
+  rename(from: string, to: string): void {
+    const file = this.files.get(from);
+    if (file === undefined) throw new Error(`there is no ${from}`);
+    this.files.delete(from);
+    this.files.set(to, file);
+  }
+
+  remove(name: string): void {
+    this.files.delete(name);
+  }
+
+  flushNames(): void {
+    // Names are durable at once here.
+  }
+
+  powerCut(): void {
+    for (const [name, file] of this.files) {
+      file.bytes = Buffer.from(file.durable);
+      if (file.bytes.length === 0) this.files.delete(name);
+    }
+  }
+}
