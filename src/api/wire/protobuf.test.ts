@@ -7,11 +7,15 @@ import { decodeProtobufBody } from "./protobuf.ts";
 function message(...fields: [number, string | number | Uint8Array][]): Uint8Array {
   return Buffer.concat(
     fields.map(([number, content]) => {
-      if (typeof content === "number") return Buffer.from([number * 8, content]);
+      if (typeof content === "number") return Buffer.from([...varint(number * 8), ...varint(content)]);
       const bytes = Buffer.from(content);
-      return Buffer.concat([Buffer.from([number * 8 + 2, bytes.length]), bytes]);
+      return Buffer.concat([Buffer.from([...varint(number * 8 + 2), ...varint(bytes.length)]), bytes]);
     }),
   );
+}
+
+function varint(value: number): number[] {
+  return value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
 }
 
 function envelope(apiVersion: string, kind: string, raw: Uint8Array): Uint8Array {
