@@ -1,0 +1,59 @@
+/**
+ * The CEL environment of Kubernetes: the language by `@marcbachmann/cel-js`, plus the libraries that
+ * upstream adds (k8s.io/apiserver, pkg/cel/library): strings, lists, regular expressions, URLs, IP
+ * addresses, CIDRs, quantities, sets. One environment per set of variables, made once: it is expensive.
+ */
+import { Environment } from "@marcbachmann/cel-js";
+import { registerAddresses } from "./library-addresses.ts";
+import { registerLists } from "./library-lists.ts";
+import { registerQuantities } from "./library-quantities.ts";
+import { registerStrings } from "./library-strings.ts";
+import { registerUrls } from "./library-urls.ts";
+
+const environments = new Map<string, Environment>();
+
+/** The environment in which these variables are known, all of them of dynamic type. */
+export function environmentFor(variables: readonly string[]): Environment {
+  const key = [...variables].sort().join(" ");
+  let environment = environments.get(key);
+  if (environment === undefined) {
+    environment = new Environment({ homogeneousAggregateLiterals: false, enableOptionalTypes: true });
+    registerStrings(environment);
+    registerLists(environment);
+    registerUrls(environment);
+    registerAddresses(environment);
+    registerQuantities(environment);
+    for (const name of variables) environment.registerVariable(name, "dyn");
+    environments.set(key, environment);
+  }
+  return environment;
+}
+
+/** A compiled expression. */
+export interface Expression {
+  text: string;
+  evaluate(variables: Record<string, unknown>): unknown;
+}
+
+/** Throws CelCompileError where the expression is malformed or names what is not there. */
+export function compileExpression(text: string, variables: readonly string[]): Expression {
+  try {
+    const parsed = environmentFor(variables).parse(text);
+    const check = parsed.check();
+    if (!check.valid) throw check.error ?? new Error("the expression is not valid");
+    return { text, evaluate: (context) => parsed(context) as unknown };
+  } catch (error) {
+    throw new CelCompileError(firstLine(error), { cause: error });
+  }
+}
+
+export class CelCompileError extends Error {
+  override name = "CelCompileError";
+}
+
+/** The library's texts go on with an excerpt of the expression. */
+export function firstLine(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const line = message.split("\n")[0] ?? "";
+  return line.replace(/^No such key: /, "no such key: ");
+}

@@ -1,0 +1,276 @@
+/** Validation of a CustomResourceDefinition, in upstream's order and texts (apiextensions, validation). */
+import { invalid, notSupported, required } from "#kinds/field-error.ts";
+import type { FieldError } from "#kinds/field-error.ts";
+import { dns1035LabelErrors, dnsSubdomainErrors } from "#kinds/names.ts";
+import { equalJson } from "#api/patch/json.ts";
+import { goSyntax } from "./go-value.ts";
+import type { CustomNames, CustomResourceDefinition, CustomVersion, PrinterColumn } from "./definition.ts";
+import { isEstablished } from "./definition.ts";
+import { parseJsonPath } from "./json-path.ts";
+import { validateDefinitionSchema } from "./validate-schema.ts";
+
+/** Expects a definition with its defaults. */
+export function validateDefinition(crd: CustomResourceDefinition): FieldError[] {
+  const { name } = crd.metadata;
+  const spec = crd.spec ?? ({} as CustomResourceDefinition["spec"]);
+  const names = spec.names ?? ({} as CustomNames);
+  const errors: FieldError[] = [];
+  if (name !== undefined && name !== "" && name !== `${names.plural ?? ""}.${spec.group ?? ""}`)
+    errors.push(invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'));
+  errors.push(...validateGroup(spec.group ?? ""));
+  if (!spec.scope) errors.push(required("spec.scope"));
+  else if (spec.scope !== "Cluster" && spec.scope !== "Namespaced")
+    errors.push(notSupported("spec.scope", spec.scope, ["Cluster", "Namespaced"]));
+  if (spec.preserveUnknownFields === true)
+    errors.push(
+      invalid("spec.preserveUnknownFields", true, "must be false in order to use defaults in the schema"),
+    );
+  errors.push(...validateVersions(spec.versions ?? []));
+  errors.push(...validateNames(names));
+  errors.push(...validateHoisted(spec.versions ?? []));
+  const strategy = spec.conversion?.strategy ?? "None";
+  if (strategy !== "None" && strategy !== "Webhook")
+    errors.push(notSupported("spec.conversion.strategy", strategy, ["None", "Webhook"]));
+  if (crd.status !== undefined && (crd.status.storedVersions ?? []).length === 0)
+    errors.push(
+      invalid(
+        "status.storedVersions",
+        { goSyntax: "[]string(nil)" },
+        "must have at least one stored version",
+      ),
+    );
+  return errors;
+}
+
+/** What an update may not change: names and scope once the definition is served. */
+export function validateDefinitionUpdate(
+  crd: CustomResourceDefinition,
+  old: CustomResourceDefinition,
+): FieldError[] {
+  const errors = validateDefinition(crd);
+  const fixed = (path: string, value: unknown, before: unknown) => {
+    if (!equalJson(value, before)) errors.push(invalid(path, value, "field is immutable"));
+  };
+  if (isEstablished(old)) {
+    fixed("spec.scope", crd.spec.scope, old.spec.scope);
+    fixed("spec.names.kind", crd.spec.names.kind, old.spec.names.kind);
+  }
+  fixed("spec.group", crd.spec.group, old.spec.group);
+  fixed("spec.names.plural", crd.spec.names.plural, old.spec.names.plural);
+  const isRename = (error: FieldError) => error.field === "metadata.name";
+  const versions = new Set(crd.spec.versions.map((each) => each.name));
+  for (const [index, version] of (crd.status?.storedVersions ?? []).entries())
+    if (!versions.has(version))
+      errors.push(invalid(`status.storedVersions[${index}]`, version, "must appear in spec.versions"));
+  return errors.filter((each) => !isRename(each));
+}
+
+function validateGroup(group: string): FieldError[] {
+  if (group === "") return [required("spec.group")];
+  const problems = dnsSubdomainErrors(group);
+  if (problems.length > 0) return [invalid("spec.group", group, problems.join(","))];
+  return group.includes(".")
+    ? []
+    : [invalid("spec.group", group, "should be a domain with at least one dot")];
+}
+
+function validateVersions(versions: readonly CustomVersion[]): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [index, version] of versions.entries()) {
+    const path = `spec.versions[${index}]`;
+    const problems = dns1035LabelErrors(version.name ?? "");
+    if (problems.length > 0) errors.push(invalid(`${path}.name`, version.name ?? "", problems.join(",")));
+    if (version.deprecationWarning !== undefined && version.deprecated !== true)
+      errors.push(
+        invalid(
+          `${path}.deprecationWarning`,
+          version.deprecationWarning,
+          "can only be set for deprecated versions",
+        ),
+      );
+    if (version.schema?.openAPIV3Schema === undefined)
+      errors.push(required(`${path}.schema.openAPIV3Schema`, "schemas are required"));
+    if (
+      !hoists(versions, (each) => each.schema?.openAPIV3Schema) &&
+      version.schema?.openAPIV3Schema !== undefined
+    )
+      errors.push(
+        ...validateDefinitionSchema(version.schema.openAPIV3Schema, `${path}.schema.openAPIV3Schema`),
+      );
+    if (!hoists(versions, (each) => each.subresources))
+      errors.push(...validateSubresources(version, `${path}.subresources`));
+    if (!hoists(versions, (each) => each.additionalPrinterColumns))
+      errors.push(...validateColumns(version.additionalPrinterColumns, `${path}.additionalPrinterColumns`));
+    if (!hoists(versions, (each) => each.selectableFields))
+      errors.push(...validateSelectableFields(version, `${path}.selectableFields`));
+  }
+  if (new Set(versions.map((each) => each.name)).size !== versions.length)
+    errors.push(invalid("spec.versions", goVersions(versions), "must contain unique version names"));
+  if (versions.filter((each) => each.storage).length !== 1)
+    errors.push(
+      invalid(
+        "spec.versions",
+        goVersions(versions),
+        "must have exactly one version marked as storage version",
+      ),
+    );
+  return errors;
+}
+
+/** What all versions have alike stands at the top in upstream's internal form, and so in its paths. */
+function validateHoisted(versions: readonly CustomVersion[]): FieldError[] {
+  const [first] = versions;
+  if (first === undefined) return [];
+  const errors: FieldError[] = [];
+  const schema = first.schema?.openAPIV3Schema;
+  if (schema !== undefined && hoists(versions, (each) => each.schema?.openAPIV3Schema))
+    errors.push(...validateDefinitionSchema(schema, "spec.validation.openAPIV3Schema"));
+  if (hoists(versions, (each) => each.subresources))
+    errors.push(...validateSubresources(first, "spec.subresources"));
+  if (hoists(versions, (each) => each.additionalPrinterColumns))
+    errors.push(...validateColumns(first.additionalPrinterColumns, "spec.additionalPrinterColumns"));
+  if (hoists(versions, (each) => each.selectableFields))
+    errors.push(...validateSelectableFields(first, "spec.selectableFields"));
+  return errors;
+}
+
+function hoists(versions: readonly CustomVersion[], part: (version: CustomVersion) => unknown): boolean {
+  const [first, ...others] = versions;
+  return first !== undefined && others.every((each) => equalJson(part(first), part(each)));
+}
+
+function goVersions(versions: readonly CustomVersion[]): { goSyntax: string } {
+  const type = "apiextensions.CustomResourceDefinitionVersion";
+  if (versions.length === 0) return { goSyntax: `[]${type}(nil)` };
+  const each = versions.map((version) => {
+    const pointer = (name: string, value: unknown) =>
+      `(*${name})(${value === undefined ? "nil" : "0xc000000000"})`;
+    return (
+      `${type}{Name:${JSON.stringify(version.name ?? "")}, Served:${String(version.served ?? false)}, ` +
+      `Storage:${String(version.storage ?? false)}, Deprecated:${String(version.deprecated ?? false)}, ` +
+      `DeprecationWarning:${pointer("string", version.deprecationWarning)}, ` +
+      `Schema:${pointer("apiextensions.CustomResourceValidation", version.schema)}, ` +
+      `Subresources:${pointer("apiextensions.CustomResourceSubresources", version.subresources)}, ` +
+      `AdditionalPrinterColumns:${goSyntax(version.additionalPrinterColumns)}, SelectableFields:${goSyntax(version.selectableFields)}}`
+    );
+  });
+  return { goSyntax: `[]${type}{${each.join(", ")}}` };
+}
+
+function validateNames(names: CustomNames): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const field of ["plural", "singular", "kind", "listKind"] as const)
+    if ((names[field] ?? "") === "") errors.push(required(`spec.names.${field}`));
+  const label = (path: string, value: string | undefined, prefix = "", checked = value) => {
+    if (value === undefined || value === "") return;
+    const problems = dns1035LabelErrors(checked ?? "");
+    if (problems.length > 0) errors.push(invalid(path, value, prefix + problems.join(",")));
+  };
+  const mixed = "may have mixed case, but should otherwise match: ";
+  label("spec.names.plural", names.plural);
+  label("spec.names.singular", names.singular);
+  label("spec.names.kind", names.kind, mixed, names.kind?.toLowerCase());
+  label("spec.names.listKind", names.listKind, mixed, names.listKind?.toLowerCase());
+  for (const list of ["shortNames", "categories"] as const)
+    for (const [index, value] of (names[list] ?? []).entries()) {
+      const problems = dns1035LabelErrors(value);
+      if (problems.length > 0)
+        errors.push(invalid(`spec.names.${list}[${index}]`, value, problems.join(",")));
+    }
+  if (names.kind !== undefined && names.kind !== "" && names.kind === names.listKind)
+    errors.push(invalid("spec.names.listKind", names.listKind, "kind and listKind may not be the same"));
+  return errors;
+}
+
+function validateSubresources(version: CustomVersion, path: string): FieldError[] {
+  const scale = version.subresources?.scale;
+  if (scale === undefined) return [];
+  const errors: FieldError[] = [];
+  const check = (
+    field: keyof typeof scale,
+    prefixes: readonly string[],
+    where: string,
+    isRequired: boolean,
+  ) => {
+    const value = scale[field] ?? "";
+    const at = `${path}.scale.${field}`;
+    if (value === "") {
+      if (isRequired) errors.push(required(at));
+    } else if (!value.startsWith(".") || parseJsonPath(value) === undefined)
+      errors.push(invalid(at, value, "must be a simple json path starting with ."));
+    else if (!prefixes.some((prefix) => value.startsWith(prefix)))
+      errors.push(invalid(at, value, `should be a json path under ${where}`));
+  };
+  check("specReplicasPath", [".spec."], ".spec", true);
+  check("statusReplicasPath", [".status."], ".status", true);
+  check("labelSelectorPath", [".spec.", ".status."], "either .spec or .status", false);
+  return errors;
+}
+
+const columnTypes = ["boolean", "date", "integer", "number", "string"];
+const columnFormats = [
+  "binary",
+  "byte",
+  "date",
+  "date-time",
+  "double",
+  "float",
+  "int32",
+  "int64",
+  "password",
+];
+
+function validateColumns(columns: readonly PrinterColumn[] | undefined, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [index, column] of (columns ?? []).entries()) {
+    const at = `${path}[${index}]`;
+    if ((column.name ?? "") === "") errors.push(required(`${at}.name`));
+    const types = `must be one of ${columnTypes.join(",")}`;
+    if (!column.type) errors.push(required(`${at}.type`, types));
+    else if (!columnTypes.includes(column.type)) errors.push(invalid(`${at}.type`, column.type, types));
+    if (column.format !== undefined && column.format !== "" && !columnFormats.includes(column.format))
+      errors.push(invalid(`${at}.format`, column.format, `must be one of ${columnFormats.join(",")}`));
+    if ((column.jsonPath ?? "") === "") errors.push(required(`${at}.JSONPath`));
+    else if (!column.jsonPath.startsWith("."))
+      errors.push(invalid(`${at}.JSONPath`, column.jsonPath, "must be a simple json path starting with ."));
+  }
+  return errors;
+}
+
+function validateSelectableFields(version: CustomVersion, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const { selectableFields, schema } = version;
+  if (selectableFields === undefined) return [];
+  if (schema?.openAPIV3Schema === undefined)
+    return [
+      invalid(
+        path,
+        "",
+        "selectableFields may only be set when version.schema.openAPIV3Schema is not included",
+      ),
+    ];
+  for (const [index, { jsonPath }] of selectableFields.entries()) {
+    const at = `${path}[${index}].jsonPath`;
+    if ((jsonPath ?? "") === "") {
+      errors.push(required(at));
+      continue;
+    }
+    const steps = parseJsonPath(jsonPath);
+    let target = schema.openAPIV3Schema as typeof schema.openAPIV3Schema | undefined;
+    for (const step of steps ?? [])
+      target = step.type === "member" ? target?.properties?.[step.name] : undefined;
+    if (steps === undefined || target === undefined)
+      errors.push(invalid(at, jsonPath, "is an invalid path: does not refer to a valid field"));
+    else if (!["string", "boolean", "integer"].includes(target.type ?? ""))
+      errors.push(
+        invalid(
+          at,
+          jsonPath,
+          "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.",
+        ),
+      );
+    else if (jsonPath.startsWith(".metadata"))
+      errors.push(invalid(at, jsonPath, "must not point to fields in metadata"));
+  }
+  return errors;
+}
