@@ -130,7 +130,8 @@ function compilePort(ruleset: Ruleset, port: ServicePort, node: ProxyNode): void
   }
   if (port.sourceRanges.length > 0) {
     const guard = `guard/${port.id}`;
-    ruleset.chains.set(guard, { rules: [`ip saddr != { ${port.sourceRanges.join(", ")} } drop`] });
+    const allowed = port.sourceRanges.map((range) => `ip saddr ${range} return`);
+    ruleset.chains.set(guard, { rules: [...allowed, "drop"] });
     for (const ip of port.loadBalancerIPs) put("guarded-ips", key(ip), `goto ${guard}`);
   }
   for (const endpoint of [...port.endpoints, ...port.localEndpoints]) {

@@ -1,6 +1,6 @@
 /**
  * Composes the node's networking: devices and overlay from the Nodes, Service rules from Services and
- * EndpointSlices, and, once both stand, the CNI configuration. Holds no decisions of its own.
+ * EndpointSlices, policies, and, once devices and rules stand, the CNI configuration. Holds no decisions of its own.
  */
 import { rm } from "node:fs/promises";
 
@@ -12,10 +12,12 @@ import { runCommand } from "./command.ts";
 import type { RunCommand } from "./command.ts";
 import { compileOverlay } from "./compile-overlay.ts";
 import { compileRules, serviceTable } from "./compile-rules.ts";
+import { policyTable } from "./compile-policies.ts";
 import { flushStaleFlows, staleFlows } from "./conntrack.ts";
 import { podMtu, reconcileBridge, reconcileVxlan, removeLinks, setKernelSwitches } from "./links.ts";
 import { resources } from "./objects.ts";
 import type { EndpointSlice, Node, Service } from "./objects.ts";
+import { startPolicies } from "./policies.ts";
 import { Reconciler } from "./reconciler.ts";
 import { RulesetApplier } from "./ruleset-applier.ts";
 import { servicePorts } from "./service-port.ts";
@@ -108,6 +110,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     },
   );
 
+  const policies = startPolicies({ client, clock, logger, run, node: { name: nodeName, ownServiceIPs } });
+
   nodes.onChange((node, old) => {
     // Heartbeats change Nodes all the time; only these parts matter here.
     if (JSON.stringify(overlayPart(node)) !== JSON.stringify(overlayPart(old))) {
@@ -127,14 +131,14 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     ready: ready.promise,
     async close() {
       for (const informer of informers) informer.stop();
-      await Promise.all([proxy.close(), links.close()]);
+      await Promise.all([proxy.close(), links.close(), policies.close()]);
     },
   };
 }
 
 /** Takes away what this room has put into the kernel: devices and rules. Pods lose their network. */
 export async function removeNetwork(run: RunCommand = runCommand): Promise<void> {
-  for (const table of [serviceTable])
+  for (const table of [serviceTable, policyTable])
     await run("nft", ["-f", "-"], `add table ${table}\ndelete table ${table}\n`);
   await removeLinks(run);
 }
