@@ -6,7 +6,9 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtemp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { request as httpsRequest } from "node:https";
+import type { Socket } from "node:net";
 import { join } from "node:path";
+import { Duplex } from "node:stream";
 import { after, before, describe, test } from "node:test";
 import "reflect-metadata";
 import { BasicConstraintsExtension, X509CertificateGenerator } from "@peculiar/x509";
@@ -28,6 +30,7 @@ import {
 import { MemoryClient } from "#agent/memory-client.test-support.ts";
 import { configMaps, nodes, pods, secrets } from "#agent/types.ts";
 import type { Pod } from "#agent/types.ts";
+import { SpdyConnection } from "#agent/stream/spdy-client.ts";
 import { unmountBelow } from "#agent/volumes/mounts.ts";
 
 const ready = available();
@@ -278,6 +281,112 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
     await remove("shell");
   });
 
+  test("exec with a terminal that changes its size, for SPDY clients too", async () => {
+    await run("terminal", { terminationGracePeriodSeconds: 1, containers: [sleeper()] });
+    await untilPod("terminal", "ready", isReady);
+    const query = "command=sh&input=1&output=1&tty=1";
+    const socket = openSocket(`/exec/default/terminal/main?${query}`, "v5.channel.k8s.io");
+    let screen = "";
+    socket.on("message", (data: Buffer) => {
+      if (data[0] === 1) screen += data.subarray(1).toString();
+    });
+    await new Promise((resolve) => socket.on("open", resolve));
+    socket.send(Buffer.concat([Buffer.from([4]), Buffer.from('{"Width":123,"Height":45}')]));
+    socket.send(Buffer.concat([Buffer.from([0]), Buffer.from("stty size\nexit\n")]));
+    await new Promise((resolve) => socket.on("close", resolve));
+    assert.match(screen, /45 123/);
+
+    const spdy = await spdyUpgrade(
+      "/exec/default/terminal/main?command=sh&command=-c&command=cat%3B+exit+5&input=1&output=1",
+      "v4.channel.k8s.io",
+    );
+    const error = spdy.open({ streamType: "error" });
+    const stdin = spdy.open({ streamType: "stdin" });
+    const stdout = spdy.open({ streamType: "stdout" });
+    let text = "";
+    let status = "";
+    stdout.onData = (data) => (text += data.toString());
+    error.onData = (data) => (status += data.toString());
+    const ended = new Promise<void>((resolve) => (error.onEnd = resolve));
+    stdin.write(Buffer.from("through"));
+    stdin.end();
+    await ended;
+    spdy.close();
+    assert.equal(text, "through");
+    assert.match(status, /"ExitCode","message":"5"/);
+    await remove("terminal");
+  });
+
+  test("port-forward: SPDY, and SPDY tunnelled through a WebSocket", async () => {
+    await run("forward", {
+      terminationGracePeriodSeconds: 1,
+      containers: [{ name: "web", image: demoImageName, imagePullPolicy: "IfNotPresent" }],
+    });
+    const pod = await untilPod("forward", "ready", isReady);
+    await eventually("it serves", async () => (await fetch(`http://${pod.status?.podIP}:8080/`)).ok);
+    const plain = await spdyUpgrade("/portForward/default/forward?port=8080", "portforward.k8s.io");
+    assert.match(await forwardedGet(plain), /<code>forward<\/code>/);
+    const tunnelled = await webSocketTunnel("/portForward/default/forward?port=8080");
+    assert.match(await forwardedGet(tunnelled), /<code>forward<\/code>/);
+    await remove("forward");
+  });
+
+  test("pods outlive containerd, and it is started again", async () => {
+    await run("outlives", { terminationGracePeriodSeconds: 1, containers: [sleeper()] });
+    const before = await untilPod("outlives", "ready", isReady);
+    const killed = containerd.pid;
+    process.kill(killed, "SIGKILL");
+    await eventually("containerd is back", () => Promise.resolve(containerd.pid !== killed));
+    await eventually(
+      "exec works",
+      async () => (await exec("outlives", "main", ["echo", "hi"])).stdout === "hi\n",
+    );
+    const now = await client.get<Pod>(pods, "default", "outlives");
+    assert.deepEqual(
+      now.status?.containerStatuses?.[0]?.containerID,
+      before.status?.containerStatuses?.[0]?.containerID,
+    );
+    assert.equal(now.status?.containerStatuses?.[0]?.restartCount, 0);
+    await remove("outlives");
+  });
+
+  test("a node that was taken for dead says that it lives", async () => {
+    const conditions = [{ type: "Ready", status: "Unknown", reason: "NodeStatusUnknown" }];
+    await client.patch(nodes, undefined, "node-a", "strategic", { status: { conditions } });
+    await eventually("ready again", async () => {
+      const node = await client.get(nodes, undefined, "node-a");
+      const list = (node["status"] as { conditions: { type: string; status: string }[] }).conditions;
+      return list.some((each) => each.type === "Ready" && each.status === "True");
+    });
+  });
+
+  test("sidecars, hooks, previous logs, a grace period that is used up", async () => {
+    await run("side", {
+      restartPolicy: "Never",
+      terminationGracePeriodSeconds: 1,
+      initContainers: [
+        { ...sleeper("proxy", "trap 'exit 0' TERM; while :; do sleep 0.1; done"), restartPolicy: "Always" },
+      ],
+      containers: [
+        {
+          ...sleeper("main", "while ! [ -e /tmp/started ]; do sleep 0.05; done; echo done"),
+          lifecycle: { postStart: { exec: { command: ["touch", "/tmp/started"] } } },
+        },
+      ],
+    });
+    const done = await untilPod("side", "succeeded", (pod) => pod.status?.phase === "Succeeded");
+    assert.equal(done.status?.initContainerStatuses?.[0]?.state?.terminated?.exitCode, 0);
+    assert.equal((await get("/containerLogs/default/side/main")).body, "done\n");
+    await remove("side");
+    await run("twice", { containers: [sleeper("main", "echo run; exit 1")] });
+    await untilPod("twice", "restarted", (pod) => pod.status?.containerStatuses?.[0]?.restartCount === 1);
+    await eventually(
+      "previous log",
+      async () => (await get("/containerLogs/default/twice/main?previous=true")).body === "run\n",
+    );
+    await remove("twice");
+  });
+
   test("init containers run first; a failing container backs off; a finished pod is Succeeded", async () => {
     await run("ordered", {
       restartPolicy: "Never",
@@ -382,12 +491,57 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
     assert.equal(status, 401);
   });
 
+  function openSocket(path: string, protocol: string): WebSocket {
+    return new WebSocket(`wss://127.0.0.1:${agent.port}${path}`, [protocol], clientTls(certificates));
+  }
+
+  function spdyUpgrade(path: string, protocol: string): Promise<SpdyConnection> {
+    return new Promise((resolve, reject) => {
+      const headers = { connection: "Upgrade", upgrade: "SPDY/3.1", "x-stream-protocol-version": protocol };
+      const options = {
+        host: "127.0.0.1",
+        port: agent.port,
+        path,
+        method: "POST",
+        headers,
+        ...clientTls(certificates),
+      };
+      const request = httpsRequest(options);
+      request.on("upgrade", (_, socket, head) => resolve(new SpdyConnection(socket, head)));
+      request.on("response", (response) => reject(new Error(`answered ${response.statusCode}`)));
+      request.on("error", reject);
+      request.end();
+    });
+  }
+
+  /** As kubectl does it. By hand: the protocol's name is one that WebSocket libraries refuse. */
+  function webSocketTunnel(path: string): Promise<SpdyConnection> {
+    return new Promise((resolve, reject) => {
+      const headers = {
+        connection: "Upgrade",
+        upgrade: "websocket",
+        "sec-websocket-key": Buffer.alloc(16).toString("base64"),
+        "sec-websocket-version": "13",
+        "sec-websocket-protocol": "SPDY/3.1+portforward.k8s.io",
+      };
+      const options = { host: "127.0.0.1", port: agent.port, path, headers, ...clientTls(certificates) };
+      const request = httpsRequest(options);
+      request.on("upgrade", (response, socket, head) => {
+        assert.equal(response.headers["sec-websocket-protocol"], "SPDY/3.1+portforward.k8s.io");
+        resolve(new SpdyConnection(webSocketFrames(socket, head) as Socket, Buffer.alloc(0)));
+      });
+      request.on("response", (response) => reject(new Error(`answered ${response.statusCode}`)));
+      request.on("error", reject);
+      request.end();
+    });
+  }
+
   function exec(pod: string, container: string, command: string[], stdin?: Buffer): Promise<ExecResult> {
     const query = new URLSearchParams(command.map((word) => ["command", word]));
     query.set("output", "1");
     query.set("error", "1");
     if (stdin) query.set("input", "1");
-    const url = `wss://127.0.0.1:${agent.port}/exec/default/${pod}/${container}?${query}`;
+    const url = `wss://127.0.0.1:${agent.port}/exec/default/${pod}/${container}?${query.toString()}`;
     const socket = new WebSocket(url, ["v5.channel.k8s.io"], clientTls(certificates));
     const output: Record<number, Buffer[]> = { 1: [], 2: [], 3: [] };
     return new Promise((resolve, reject) => {
@@ -410,6 +564,52 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
     });
   }
 });
+
+/** The bytes within binary messages, with a mask of zeros. */
+function webSocketFrames(socket: Duplex, head: Buffer): Duplex {
+  let pending = head;
+  const duplex = new Duplex({
+    read() {},
+    write(data: Buffer, _encoding, done) {
+      const length = data.length < 126 ? [0x80 | data.length] : [0xfe, data.length >> 8, data.length & 255];
+      socket.write(Buffer.concat([Buffer.from([0x82, ...length, 0, 0, 0, 0]), data]), done);
+    },
+    destroy(error, done) {
+      socket.destroy();
+      done(error);
+    },
+  });
+  const receive = (chunk: Buffer) => {
+    pending = Buffer.concat([pending, chunk]);
+    for (;;) {
+      const short = (pending[1] ?? 0) & 0x7f;
+      const start = short === 126 ? 4 : 2;
+      const size = short === 126 && pending.length >= 4 ? pending.readUInt16BE(2) : short;
+      if (pending.length < start + size || pending.length < 2) return;
+      if (pending[0] === 0x82) duplex.push(pending.subarray(start, start + size));
+      pending = pending.subarray(start + size);
+    }
+  };
+  socket.on("data", receive);
+  socket.on("close", () => duplex.push(null));
+  receive(Buffer.alloc(0));
+  return duplex;
+}
+
+/** One HTTP request through a forwarded port, the answer as text. */
+function forwardedGet(connection: SpdyConnection): Promise<string> {
+  connection.open({ streamType: "error", port: "8080", requestID: "0" }).end();
+  const data = connection.open({ streamType: "data", port: "8080", requestID: "0" });
+  let text = "";
+  data.onData = (chunk) => (text += chunk.toString());
+  return new Promise((resolve) => {
+    data.onEnd = () => {
+      connection.close();
+      resolve(text);
+    };
+    data.write(Buffer.from("GET / HTTP/1.0\r\n\r\n"));
+  });
+}
 
 interface ExecResult {
   stdout: string;
@@ -439,7 +639,6 @@ function isReady(pod: Pod): boolean | undefined {
   return pod.status?.conditions?.some((each) => each.type === "Ready" && each.status === "True");
 }
 
-const started = Date.now();
 async function eventually(
   what: string,
   check: () => Promise<boolean | undefined>,
@@ -450,9 +649,6 @@ async function eventually(
   while (!(await check().catch(() => false))) {
     if (Date.now() > end) throw new Error(`not in time: ${what} ${detail()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  if (process.env["TRIVET_TEST_LOG"]) console.log("AT", Date.now() - started, what);
-  if (false) {
   }
 }
 

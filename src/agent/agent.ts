@@ -212,7 +212,12 @@ class NodeAgent implements Agent {
     this.#registration.start();
     this.#pods.onChange((pod, old) => this.#onPod(pod, old));
     for (const pod of this.#pods.list()) this.#onPod(pod, undefined);
-    void this.#pods.whenSynced().then(() => this.#adoptOrphans());
+    void this.#pods.whenSynced().then(async () => {
+      this.#adoptOrphans();
+      await this.#removeLeftovers().catch((error: unknown) => {
+        this.#context.logger.warn("leftovers of pods could not be removed", { error: String(error) });
+      });
+    });
   }
 
   async close(): Promise<void> {
@@ -255,6 +260,16 @@ class NodeAgent implements Agent {
       if (this.#workers.has(uid)) continue;
       const orphan: Pod = { metadata: { uid, name, namespace }, spec: { containers: [] } };
       this.#addWorker(orphan).remove();
+    }
+  }
+
+  /** Files and cgroups of pods that neither the API nor the runtime knows: an agent died while cleaning up. */
+  async #removeLeftovers(): Promise<void> {
+    const { volumes, cgroups } = this.#context;
+    for (const uid of await volumes.leftovers()) {
+      if (this.#closed || this.#workers.has(uid)) continue;
+      await volumes.remove(uid);
+      await cgroups.remove(uid);
     }
   }
 

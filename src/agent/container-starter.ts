@@ -63,13 +63,16 @@ export async function startContainer(context: AgentContext, input: StartInput): 
       retryMs,
     );
   });
-  const id = await create(context, input, config, event);
-  try {
-    await context.runtime.startContainer(id);
-  } catch (error) {
-    event("Warning", "Failed", `Error: ${errorText(error)}`);
-    throw new StartError("RunContainerError", errorText(error), 0);
-  }
+  const id = await context.startLimit.use(async () => {
+    const created = await create(context, input, config, event);
+    try {
+      await context.runtime.startContainer(created);
+    } catch (error) {
+      event("Warning", "Failed", `Error: ${errorText(error)}`);
+      throw new StartError("RunContainerError", errorText(error), 0);
+    }
+    return created;
+  });
   event("Normal", "Started", `Started container ${step.container.name}`);
   await postStart(context, input, id, event);
   return id;

@@ -31,8 +31,8 @@ export interface AgentContext {
   paths: AgentPaths;
   clusterDns: ClusterDns;
   /** The node's own resolver, read anew at each use. */
-  hostDns(): Promise<DnsConfig>;
-  node(): NodeFacts;
+  hostDns: () => Promise<DnsConfig>;
+  node: () => NodeFacts;
   memoryCapacityBytes: number;
   services(): Service[];
   /** The services informer has its first list: environments made now are complete. */

@@ -3,7 +3,7 @@
  * how it stands. One sync at a time; every change pokes the next. States only go forward:
  * running, terminating (asked to stop), ended (nothing runs any more), finished (nothing is left).
  */
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { StatusError } from "#base/errors.ts";
 import type { Timer } from "#base/ports.ts";
 import { StartError, recordPodEvent, startContainer } from "./container-starter.ts";
@@ -287,7 +287,7 @@ export class PodWorker {
       view: PodView;
     },
   ): Promise<void> {
-    const { clock, startLimit, logger } = this.#context;
+    const { clock, logger } = this.#context;
     const { name } = step.container;
     if (step.afterExit) this.#backoff.set(name, nextBackoff(this.#backoff.get(name), clock.nowMs()));
     const input = {
@@ -301,7 +301,7 @@ export class PodWorker {
       signal: this.#abort.signal,
     };
     try {
-      await startLimit.use(() => startContainer(this.#context, input));
+      await startContainer(this.#context, input);
       this.#waiting.delete(name);
       this.#retryAt.delete(name);
     } catch (error) {
@@ -320,6 +320,7 @@ export class PodWorker {
       attempt,
       logDirectory: paths.podLogsOf(this.#pod),
       dns: podDns(this.#pod, clusterDns, await hostDns()),
+      clusterDomain: clusterDns.domain,
       cgroupParent: cgroups.podPath(this.#pod),
     });
   }
@@ -350,7 +351,6 @@ export class PodWorker {
 
   async #writeHosts(ips: readonly string[]): Promise<void> {
     const { paths, clusterDns } = this.#context;
-    const { readFile } = await import("node:fs/promises");
     const own = this.#pod.spec.hostNetwork ? await readFile("/etc/hosts", "utf8") : "";
     await writeHosts(paths.hosts(this.uid), hostsFile(this.#pod, ips, clusterDns.domain, own));
   }
@@ -428,7 +428,7 @@ export class PodWorker {
       ended: this.#stage === "ended",
       rejected: this.#rejected,
       waiting: this.#waiting,
-      ready: (id) => probes.ready(id) && this.#stage === "running",
+      ready: (id) => probes.ready(id),
       started: (id) => probes.started(id),
     });
     this.#status = status;

@@ -38,6 +38,10 @@ export class StatusPublisher {
   /** The API's newest state of the pod, so that what others changed back is written again. */
   observe(pod: Pod): void {
     this.#pod = pod;
+    if (this.#running || !this.#sent || !this.#wanted || agrees(pod.status, this.#sent)) return;
+    // Somebody else wrote over it, as the node controller does when it takes the node for dead.
+    this.#sentText = "";
+    this.publish(this.#wanted);
   }
 
   publish(status: PodStatus): void {
@@ -94,6 +98,17 @@ export class StatusPublisher {
     const patch = { metadata: { uid }, status: statusPatch(this.#sent, status) };
     await this.#client.patch(pods, namespace, name ?? "", "strategic", patch, { subresource: "status" });
   }
+}
+
+/** Whether what the API has is what was sent, as far as others would change it. */
+function agrees(stored: PodStatus | undefined, sent: PodStatus): boolean {
+  const own = (status: PodStatus | undefined) =>
+    (status?.conditions ?? [])
+      .filter((each) => ownConditions.has(each.type))
+      .map((each) => `${each.type}=${each.status}`)
+      .sort()
+      .join();
+  return stored?.phase === sent.phase && own(stored) === own(sent);
 }
 
 /** The strategic merge patch from one status to the next. Conditions of others are left alone. */

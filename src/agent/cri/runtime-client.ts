@@ -346,9 +346,8 @@ function call<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const invoke = service[method] as Call;
-    let unary: grpc.ClientUnaryCall | undefined;
-    const abort = () => unary?.cancel();
-    unary = invoke.call(service, request, { deadline: Date.now() + limitMs }, (error, response) => {
+    const abort = () => unary.cancel();
+    const unary = invoke.call(service, request, { deadline: Date.now() + limitMs }, (error, response) => {
       signal?.removeEventListener("abort", abort);
       if (error) reject(error);
       else resolve(response as T);

@@ -1,5 +1,5 @@
 /** The CRI description of a pod's sandbox. Pure. */
-import { podHostname } from "../plan/dns-config.ts";
+import { podDomain, podHostname } from "../plan/dns-config.ts";
 import type { DnsConfig } from "../plan/dns-config.ts";
 import { namespaceOptions, seccompProfile } from "../plan/security.ts";
 import { isSidecar } from "../plan/containers.ts";
@@ -12,10 +12,9 @@ export interface SandboxInput {
   attempt: number;
   logDirectory: string;
   dns: DnsConfig;
+  clusterDomain: string;
   /** The pod's own cgroup. */
   cgroupParent: string;
-  /** Sysctls that every pod of this node gets unless it says otherwise. */
-  defaultSysctls?: Record<string, string>;
 }
 
 export function sandboxConfig(input: SandboxInput): SandboxConfig {
@@ -34,7 +33,7 @@ export function sandboxConfig(input: SandboxInput): SandboxConfig {
       attempt,
     },
     // With the host's network the runtime takes the host's name, and only if none is given.
-    hostname: spec.hostNetwork ? "" : podHostname(pod),
+    hostname: spec.hostNetwork ? "" : sandboxHostname(pod, input.clusterDomain),
     logDirectory: input.logDirectory,
     dnsConfig: input.dns,
     portMappings: portMappings(pod),
@@ -56,6 +55,12 @@ export function sandboxConfig(input: SandboxInput): SandboxConfig {
       },
     },
   };
+}
+
+function sandboxHostname(pod: Pod, clusterDomain: string): string {
+  const domain = podDomain(pod, clusterDomain);
+  const full = pod.spec.setHostnameAsFQDN === true && domain !== "";
+  return full ? `${podHostname(pod)}.${domain}` : podHostname(pod);
 }
 
 function portMappings(pod: Pod): SandboxConfig["portMappings"] {

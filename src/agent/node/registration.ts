@@ -4,6 +4,8 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { Clock, Logger, Timer } from "#base/ports.ts";
+import { createInformer } from "#client/informer.ts";
+import type { IndexedInformer } from "#client/informer.ts";
 import type { Client } from "#client/types.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import type { NodeSpec, NodeStatus, Taint } from "kubernetes-types/core/v1.js";
@@ -40,8 +42,10 @@ const fullStatusMs = 5 * 60_000;
 export class Registration {
   #options: RegistrationOptions;
   #node: NodeObject | undefined;
+  #informer: IndexedInformer<NodeObject> | undefined;
   #lease: Lease | undefined;
   #lastText = "";
+  #lastConditions = "";
   #lastWrittenMs = -Infinity;
   #timers = new Map<string, Timer>();
   #closed = false;
@@ -61,6 +65,15 @@ export class Registration {
 
   /** Begins; registers as soon as the API answers. */
   start(): void {
+    const { client, clock, logger, nodeName } = this.#options;
+    this.#informer = createInformer<NodeObject>({
+      client,
+      resource: nodes,
+      fieldSelector: `metadata.name=${nodeName}`,
+      clock,
+      logger,
+    });
+    this.#informer.onChange((node) => this.#observe(node));
     this.#repeat(
       "lease",
       () => this.#options.leaseRenewMs,
@@ -83,7 +96,19 @@ export class Registration {
 
   close(): void {
     this.#closed = true;
+    this.#informer?.stop();
     for (const timer of this.#timers.values()) timer.cancel();
+  }
+
+  /** The API's newest state: who was taken for dead says at once that it lives. */
+  #observe(node: NodeObject | undefined): void {
+    if (this.#closed || !this.#node) return;
+    if (node) this.#node = node;
+    else this.#node = undefined;
+    if (node && conditionsText(node.status) === this.#lastConditions) return;
+    this.#lastText = "";
+    // A failure is tried again at the next interval.
+    this.refreshStatus().catch(() => undefined);
   }
 
   /** While not Ready it is looked at every second, so that Ready is not late. */
@@ -123,6 +148,7 @@ export class Registration {
     const nowMs = clock.monotonicMs();
     if (text === this.#lastText && nowMs - this.#lastWrittenMs < fullStatusMs) return;
     try {
+      this.#lastConditions = conditionsText(status);
       const patch = { status };
       this.#node = await client.patch<NodeObject>(nodes, undefined, nodeName, "strategic", patch, {
         subresource: "status",
@@ -206,6 +232,15 @@ export class Registration {
       spec,
     };
   }
+}
+
+/** Only what this agent writes: other conditions are others'. */
+function conditionsText(status: NodeStatus | undefined): string {
+  return (status?.conditions ?? [])
+    .filter((each) => ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"].includes(each.type))
+    .map((each) => `${each.type}=${each.status}`)
+    .sort()
+    .join();
 }
 
 function withoutHeartbeats(status: NodeStatus): unknown {

@@ -12,8 +12,8 @@ import { timestamp } from "./timestamp.ts";
 export interface ContainerKnowledge {
   /** Why a container isn't started, by name: from the last sync. */
   waiting: ReadonlyMap<string, WaitingReason>;
-  ready(containerId: string): boolean;
-  started(containerId: string): boolean;
+  ready: (containerId: string) => boolean;
+  started: (containerId: string) => boolean;
 }
 
 export function containerStatus(

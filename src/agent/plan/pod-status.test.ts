@@ -25,6 +25,12 @@ function status(pod: Pod, view: PodView, more: Partial<StatusInput> = {}): PodSt
 const conditionsOf = (result: PodStatus) =>
   Object.fromEntries((result.conditions ?? []).map((each) => [each.type, each.status]));
 
+const ended = { ended: true };
+
+function running(pod: Pod): Pod {
+  return { ...pod, status: { phase: "Running" } };
+}
+
 describe("phase", () => {
   const phases: [string, Pod, PodView, string, Partial<StatusInput>?][] = [
     ["nothing yet", podOf({}), emptyView, "Pending"],
@@ -36,14 +42,21 @@ describe("phase", () => {
       "Pending",
     ],
     ["crashed, restarts", podOf({}), viewOf([exited("main", 1)]), "Running"],
-    ["failed for good", podOf({ restartPolicy: "Never" }), viewOf([exited("main", 1)]), "Failed"],
-    ["succeeded", podOf({ restartPolicy: "Never" }), viewOf([exited("main", 0)]), "Succeeded"],
+    ["failed for good", podOf({ restartPolicy: "Never" }), viewOf([exited("main", 1)]), "Failed", ended],
+    ["succeeded", podOf({ restartPolicy: "Never" }), viewOf([exited("main", 0)]), "Succeeded", ended],
+    [
+      "done, but a sidecar still stops",
+      running(podOf({ restartPolicy: "Never" })),
+      viewOf([exited("main", 0)]),
+      "Running",
+    ],
     ["init runs", podOf({ initContainers: [container("i")] }), viewOf([instance("i")]), "Pending"],
     [
       "init failed for good",
       podOf({ restartPolicy: "Never", initContainers: [container("i")] }),
       viewOf([exited("i", 1)]),
       "Failed",
+      ended,
     ],
     ["deleted while running well", podOf({}), viewOf([exited("main", 0)]), "Succeeded", { ended: true }],
     ["deleted and killed", podOf({}), viewOf([exited("main", 137)]), "Failed", { ended: true }],

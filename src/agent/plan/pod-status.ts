@@ -41,7 +41,7 @@ export function computePodStatus(input: StatusInput): PodStatus {
   const init = statuses(pod.spec.initContainers, true);
   const apps = statuses(pod.spec.containers, false);
   const ephemeral = statuses(pod.spec.ephemeralContainers, false);
-  const phase = input.rejected ? "Failed" : podPhase(pod, init, apps, input.ended);
+  const phase = input.rejected ? "Failed" : settledPhase(input, podPhase(pod, init, apps, input.ended));
   const ips = pod.spec.hostNetwork
     ? input.hostIps
     : sandbox?.ready
@@ -81,6 +81,12 @@ function isInitialized({ pod, view, started }: StatusInput): boolean {
     if (isSidecar(each)) return instance?.phase === "running" && started(instance.id);
     return instance?.phase === "exited" && instance.exitCode === 0;
   });
+}
+
+/** While anything of a pod may still run it isn't over: others would give away what it uses. */
+function settledPhase(input: StatusInput, phase: string): string {
+  if (input.ended || (phase !== "Failed" && phase !== "Succeeded")) return phase;
+  return input.pod.status?.phase ?? "Pending";
 }
 
 /** Upstream's getPhase. */

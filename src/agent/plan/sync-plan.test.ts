@@ -72,7 +72,8 @@ describe("init containers", () => {
   test("are tried again when they fail, unless the policy is Never", () => {
     assert.deepEqual(plan(pod, viewOf([exited("i1", 1)])).starts, ["init i1 1"]);
     const never = podOf({ restartPolicy: "Never", initContainers: [container("i1")] });
-    assert.deepEqual(plan(never, viewOf([exited("i1", 1)])).starts, []);
+    const failed = plan(never, viewOf([exited("i1", 1)]));
+    assert.deepEqual([failed.starts, failed.stopPod], [[], true]);
   });
 
   test("do not run again once an app container was made", () => {

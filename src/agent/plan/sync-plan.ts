@@ -78,9 +78,9 @@ export function planPodSync(input: SyncInput): SyncPlan {
     return plan;
   }
   planEphemeral(input, plan);
-  const initialized = planInit(input, sandbox, plan);
-  if (initialized) planApps(input, sandbox, plan);
-  if (initialized && isFinished(input, plan)) {
+  const init = planInit(input, sandbox, plan);
+  if (init === "done") planApps(input, sandbox, plan);
+  if (init === "failed" || (init === "done" && isFinished(input, plan))) {
     plan.stopPod = true;
     plan.start = [];
     plan.stop = [];
@@ -136,8 +136,8 @@ function planEphemeral({ pod, view }: SyncInput, plan: SyncPlan): void {
   }
 }
 
-/** Plans init containers and sidecars. True when the app containers may run. */
-function planInit(input: SyncInput, sandbox: SandboxView, plan: SyncPlan): boolean {
+/** Plans init containers and sidecars. The app containers may run when they are done. */
+function planInit(input: SyncInput, sandbox: SandboxView, plan: SyncPlan): "done" | "pending" | "failed" {
   const { pod, view } = input;
   const initialized = hasStartedApps(pod, view, sandbox.id);
   for (const container of pod.spec.initContainers ?? []) {
@@ -148,16 +148,16 @@ function planInit(input: SyncInput, sandbox: SandboxView, plan: SyncPlan): boole
     );
     if (sidecar) {
       const running = planSidecar(input, container, instance, plan);
-      if (!running && !initialized) return false;
+      if (!running && !initialized) return "pending";
       continue;
     }
     if (instance?.phase === "exited" && instance.exitCode === 0) continue;
-    if (isRunning(instance)) return false;
-    if (instance?.phase === "exited" && pod.spec.restartPolicy === "Never") return false;
+    if (isRunning(instance)) return "pending";
+    if (instance?.phase === "exited" && pod.spec.restartPolicy === "Never") return "failed";
     pushStart(input, plan, container, "init");
-    return false;
+    return "pending";
   }
-  return true;
+  return "done";
 }
 
 /** True when the sidecar runs and has started, so that the next container may follow. */

@@ -56,12 +56,14 @@ interface Route {
   query: URLSearchParams;
 }
 
+const webSocketOptions = { noServer: true, perMessageDeflate: false, maxPayload: 64 * 1024 * 1024 };
+
+const tunnels = new WebSocketServer(webSocketOptions);
+tunnels.on("headers", (headers) => headers.push(`Sec-WebSocket-Protocol: ${tunnelProtocol}`));
+
 const webSockets = new WebSocketServer({
-  noServer: true,
-  perMessageDeflate: false,
-  maxPayload: 64 * 1024 * 1024,
-  handleProtocols: (offered) =>
-    [...remoteCommandProtocols, tunnelProtocol].find((protocol) => offered.has(protocol)) ?? false,
+  ...webSocketOptions,
+  handleProtocols: (offered) => remoteCommandProtocols.find((protocol) => offered.has(protocol)) ?? false,
 });
 
 export async function startAgentServer(
@@ -144,7 +146,7 @@ async function handle(
   else if (url.pathname === "/stats/summary")
     answerJson(response, await statsSummary(context, node.nodeName));
   else if (url.pathname === "/metrics") answer(response, 200, metrics(context, node));
-  else if (verb === "containerLogs") await sendLogs(context, route(node, url), request, response);
+  else if (verb === "containerLogs") await sendLogs(context, route(node, url), response);
   else if (verb === "run") await runCommand(context, route(node, url), response);
   else if (["exec", "attach", "portForward"].includes(verb ?? ""))
     throw new StatusError("BadRequest", "Upgrade request required");
@@ -164,7 +166,6 @@ function route(node: NodeView, url: URL): Route {
 async function sendLogs(
   context: AgentContext,
   { pod, container, query }: Route,
-  request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const uid = pod.metadata.uid ?? "";
@@ -210,7 +211,6 @@ async function sendLogs(
   }
   begin();
   response.end();
-  void request;
 }
 
 function sinceMs(query: URLSearchParams, nowMs: number): number | undefined {
@@ -258,7 +258,9 @@ async function handleUpgrade(
     const url = await portForwardUrl(context, where);
     if (!webSocket || !offered.includes(tunnelProtocol)) return passThrough(request, socket, head, url);
     const remote = await openPortForward(url);
-    webSockets.handleUpgrade(request, socket, head, (client) => tunnel(client, remote.socket, remote.head));
+    // The name is no token as RFC 6455 wants it, so the library must not see it.
+    delete request.headers["sec-websocket-protocol"];
+    tunnels.handleUpgrade(request, socket, head, (client) => tunnel(client, remote.socket, remote.head));
     return;
   }
   if (where.verb !== "exec" && where.verb !== "attach")

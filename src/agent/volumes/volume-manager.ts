@@ -36,7 +36,7 @@ export interface VolumeManagerOptions {
   paths: AgentPaths;
   references: References;
   tokens: Tokens;
-  node(): NodeFacts;
+  node: () => NodeFacts;
 }
 
 export class VolumeManager {
@@ -78,7 +78,8 @@ export class VolumeManager {
 
   /** Uids that still have something on this node's disk. */
   async leftovers(): Promise<string[]> {
-    return readdir(this.#options.paths.pods);
+    const { pods, memory } = this.#options.paths;
+    return [...new Set([...(await readdir(pods)), ...(await readdir(memory))])];
   }
 
   /** For tests and for `reset`: unmounts the memory volume too. */
