@@ -46,6 +46,7 @@ export function parseScenario(text: string): Scenario {
     text
       .replaceAll("$NS", "ns1")
       .replaceAll("$ID", "id1")
+      .replaceAll(/<ip:(\d+)>/g, "10.96.7.$1")
       .replaceAll(/<kube-api-access:\d+>/g, "kube-api-access-abcde")
       .replaceAll(/<gen(:\d+)?>/g, generatedSuffix),
   ) as Scenario;
@@ -183,6 +184,7 @@ function run(target: Target, body: Json, old: KubeObject | undefined): Outcome {
   dedupeOwnerReferences(object);
   const strategy: StrategyContext = { ...context, namespace };
   if (namespace !== undefined) object.metadata.namespace ??= namespace;
+  else delete object.metadata.namespace;
   kind.applyDefaults?.(object);
   let errors: FieldError[];
   if (old === undefined) {
@@ -281,6 +283,7 @@ const admissionFields: Readonly<Record<string, readonly string[]>> = {
   Service: ["clusterIP", "clusterIPs", "nodePort", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"],
   PersistentVolumeClaim: ["finalizers"],
   PersistentVolume: ["finalizers"],
+  Node: ["taints"],
   CertificateSigningRequest: ["uid", "groups", "extra"],
 };
 

@@ -197,3 +197,16 @@ function matches(pattern: string, value: string): boolean {
 function regexText(text: string, pattern: string, examples: string[]): string {
   return `${text} (e.g. ${examples.map((each) => `'${each}'`).join(",  or ")}, regex used for validation is '${pattern}')`;
 }
+
+/** "acme.io/foo": a domain and a path. */
+export function domainPathErrors(value: string): string[] {
+  if (value === "") return ["must be a domain-prefixed path (such as \"acme.io/foo\")"];
+  const slash = value.indexOf("/");
+  if (slash <= 0 || slash === value.length - 1) return ['must be a domain-prefixed path (such as "acme.io/foo")'];
+  const domain = dnsSubdomainErrors(value.slice(0, slash));
+  if (domain.length > 0) return domain;
+  const path = /^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/;
+  return path.test(value.slice(slash + 1))
+    ? []
+    : [`Invalid path`];
+}

@@ -1,11 +1,14 @@
 /** ServiceAccount (v1). */
 import { ageColumn, nameColumn } from "./columns.ts";
 import { defineKind } from "./kind.ts";
+import type { KubeObject } from "./object.ts";
 import { allVerbs, createOnly } from "./strategy.ts";
 
-const schemaName = "io.k8s.api.core.v1.ServiceAccount";
+interface ServiceAccountObject extends KubeObject {
+  secrets?: { name?: string }[];
+}
 
-export const serviceAccount = defineKind({
+export const serviceAccount = defineKind<ServiceAccountObject>({
   group: "",
   version: "v1",
   kind: "ServiceAccount",
@@ -13,7 +16,7 @@ export const serviceAccount = defineKind({
   singular: "serviceaccount",
   shortNames: ["sa"],
   namespaced: true,
-  schemaName,
+  schemaName: "io.k8s.api.core.v1.ServiceAccount",
   verbs: allVerbs,
   subresources: {
     token: {
@@ -21,5 +24,15 @@ export const serviceAccount = defineKind({
       verbs: createOnly,
     },
   },
-  columns: [nameColumn, ageColumn],
+  columns: [
+    nameColumn,
+    {
+      name: "Secrets",
+      type: "string",
+      description: "Number of listed secrets.",
+      priority: 0,
+      cell: ({ secrets }) => (secrets ?? []).length,
+    },
+    ageColumn,
+  ],
 });
