@@ -70,7 +70,7 @@ export class PeerConnection {
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
-      setImmediate(() => {
+      process.nextTick(() => {
         this.#corked = false;
         this.#socket.uncork();
       });
