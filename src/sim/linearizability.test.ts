@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { findNonLinearizableParts } from "./linearizability.ts";
+import { findNonLinearizablePart } from "./linearizability.ts";
 import type { Model, Operation } from "./linearizability.ts";
 
 const golden = join(import.meta.dirname, "../../../shared/golden/linearizability");
@@ -37,13 +37,24 @@ interface KvInput {
   value: string;
 }
 
-const keyValue: Model<string, KvInput, string> = {
-  initial: "",
+/** Values grow long, so their hash stands for them. */
+interface KvState {
+  value: string;
+  hash: number;
+}
+
+const keyValue: Model<KvState, KvInput, string> = {
+  initial: { value: "", hash: 0 },
   step(state, input, output) {
-    if (input.function === "get") return output === undefined || output === state ? state : undefined;
-    return input.function === "put" ? input.value : state + input.value;
+    if (input.function === "get") return output === undefined || output === state.value ? state : undefined;
+    const before = input.function === "put" ? { value: "", hash: 0 } : state;
+    let { hash } = before;
+    for (let position = 0; position < input.value.length; position++) {
+      hash = (hash * 31 + input.value.charCodeAt(position)) % 2 ** 45;
+    }
+    return { value: before.value + input.value, hash };
   },
-  key: (state) => state,
+  key: ({ value, hash }) => `${value.length} ${hash}`,
   part: (input) => input.key,
 };
 
@@ -53,7 +64,7 @@ test("golden: jepsen histories of a register", { skip }, () => {
   for (const line of expected) {
     const [file = "", verdict] = line.split(/\s+/);
     const history = parseJepsen(readFileSync(join(golden, "jepsen", file), "utf8"));
-    const isLinearizable = findNonLinearizableParts(register, history).length === 0;
+    const isLinearizable = findNonLinearizablePart(register, history) === undefined;
     assert.equal(isLinearizable ? "linearizable" : "not-linearizable", verdict, file);
   }
 });
@@ -61,7 +72,7 @@ test("golden: jepsen histories of a register", { skip }, () => {
 test("golden: histories of a key-value store", { skip }, () => {
   for (const file of readdirSync(join(golden, "kv"))) {
     const history = parseKv(readFileSync(join(golden, "kv", file), "utf8"));
-    const isLinearizable = findNonLinearizableParts(keyValue, history).length === 0;
+    const isLinearizable = findNonLinearizablePart(keyValue, history) === undefined;
     assert.equal(isLinearizable, file.endsWith("-ok.txt"), file);
   }
 });
@@ -82,9 +93,9 @@ test("an unanswered write may show up late, or never, but not come and go", () =
       callAt: 10 * position + 1,
       returnAt: 10 * position + 2,
     }));
-  assert.deepEqual(findNonLinearizableParts(register, [write, ...reads(nil, nil)]), []);
-  assert.deepEqual(findNonLinearizableParts(register, [write, ...reads(nil, 7)]), []);
-  assert.deepEqual(findNonLinearizableParts(register, [write, ...reads(7, nil)]), [""]);
+  assert.equal(findNonLinearizablePart(register, [write, ...reads(nil, nil)]), undefined);
+  assert.equal(findNonLinearizablePart(register, [write, ...reads(nil, 7)]), undefined);
+  assert.equal(findNonLinearizablePart(register, [write, ...reads(7, nil)]), "");
 });
 
 function parseJepsen(text: string): Operation<RegisterInput, { value: RegisterOutput }>[] {

@@ -27,14 +27,29 @@ export interface Model<State, Input, Output> {
   part?(input: Input): string;
 }
 
-/** The parts that are not linearizable; none: the history is. */
-export function findNonLinearizableParts<State, Input, Output>(
+/**
+ * A part that is not linearizable; undefined if the whole history is. The parts are searched in turns, since
+ * one may take very long where another shows the fault at once.
+ */
+export function findNonLinearizablePart<State, Input, Output>(
   model: Model<State, Input, Output>,
   history: readonly Operation<Input, Output>[],
-): string[] {
+): string | undefined {
   const parts = Map.groupBy(history, ({ input }) => model.part?.(input) ?? "");
-  return [...parts].filter(([, operations]) => !isPartLinearizable(model, operations)).map(([part]) => part);
+  const searches = new Map([...parts].map(([part, operations]) => [part, search(model, operations)]));
+  while (searches.size > 0) {
+    for (const [part, steps] of searches) {
+      const { done, value } = steps.next();
+      if (done !== true) continue;
+      if (!value) return part;
+      searches.delete(part);
+    }
+  }
+  return undefined;
 }
+
+/** Steps of the search between two yields. */
+const stepsPerTurn = 10_000;
 
 /** An event of the history: a doubly linked list, from which operations are lifted and put back. */
 interface Node<Input, Output> {
@@ -47,10 +62,11 @@ interface Node<Input, Output> {
   next: Node<Input, Output> | undefined;
 }
 
-function isPartLinearizable<State, Input, Output>(
+/** Returns whether there is such an order. */
+function* search<State, Input, Output>(
   model: Model<State, Input, Output>,
   operations: readonly Operation<Input, Output>[],
-): boolean {
+): Generator<void, boolean, void> {
   const head = linkEvents(operations);
   const linearized = new BitSet(operations.length);
   const seen = new Map<string, Set<string>>();
@@ -59,7 +75,8 @@ function isPartLinearizable<State, Input, Output>(
   let node = head.next;
   // Operations that never returned may be left over: nothing has to explain them.
   let mustLinearize = operations.filter(({ returnAt }) => returnAt !== Infinity).length;
-  while (mustLinearize > 0) {
+  for (let steps = 1; mustLinearize > 0; steps++) {
+    if (steps % stepsPerTurn === 0) yield;
     if (node?.isCall === true) {
       const { operation, id } = node;
       const next = operation === undefined ? undefined : model.step(state, operation.input, operation.output);
