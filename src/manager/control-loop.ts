@@ -77,6 +77,8 @@ export class ControlLoop {
       } finally {
         this.#queue.done(key);
       }
+      // In-process answers come without a turn of the event loop: let everybody else have theirs.
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 

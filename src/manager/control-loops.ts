@@ -5,9 +5,13 @@ import { endpointSliceController } from "#controllers/endpoint-slice.ts";
 import { endpointsController } from "#controllers/endpoints.ts";
 import { garbageCollector } from "#controllers/garbage-collector.ts";
 import { namespaceController } from "#controllers/namespace.ts";
+import { nodeIpamController } from "#controllers/node-ipam.ts";
+import { nodeLifecycleController } from "#controllers/node-lifecycle.ts";
+import { podGarbageCollector } from "#controllers/pod-gc.ts";
 import { replicaSetController } from "#controllers/replica-set.ts";
 import { rootCaController } from "#controllers/root-ca.ts";
 import { serviceAccountController } from "#controllers/service-account.ts";
+import { taintEvictionController } from "#controllers/taint-eviction.ts";
 import type { ManagerOptions } from "./options.ts";
 
 export function controllersFor(options: ManagerOptions): Controller[] {
@@ -20,5 +24,9 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     serviceAccountController,
     rootCaController(options.rootCa),
     garbageCollector,
+    nodeLifecycleController(options),
+    nodeIpamController(options.clusterCidr),
+    taintEvictionController(),
+    podGarbageCollector(),
   ];
 }

@@ -1,0 +1,95 @@
+/**
+ * The API server and the control loops in one process, over the memory backend, without any agent: what
+ * the recorded outcomes of controllers and scheduler are replayed against. Prints the path of an
+ * administrator's kubeconfig (JSON) and serves until it is killed.
+ *
+ *   node scripts/serve-control-plane.ts [--port P] [--dir D] [--service-cidr C] [--verbose]
+ */
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import type { Logger } from "#base/ports.ts";
+import { createClient } from "#client/client.ts";
+import { systemClock, systemRandom } from "#client/system-clock.ts";
+import { startManager } from "#manager/manager.ts";
+import { startApiOnly } from "./serve-api.ts";
+
+export interface ControlPlane {
+  url: string;
+  kubeconfigPath: string;
+  close(): Promise<void>;
+}
+
+export async function startControlPlane(options: {
+  directory: string;
+  port: number;
+  serviceCidr: string;
+  verbose: boolean;
+}): Promise<ControlPlane> {
+  const { api, url, kubeconfigPath, close } = await startApiOnly(options);
+  const kubeconfig = JSON.parse(readFileSync(kubeconfigPath, "utf8")) as {
+    clusters: { cluster: { "certificate-authority-data": string } }[];
+  };
+  const rootCa = Buffer.from(
+    kubeconfig.clusters[0]!.cluster["certificate-authority-data"],
+    "base64",
+  ).toString();
+  const client = createClient({
+    transport: api.handler,
+    userAgent: "trivet-manager",
+    user: { name: "system:kube-controller-manager", groups: ["system:masters", "system:authenticated"] },
+  });
+  const manager = startManager({
+    client,
+    onLeadership(callback) {
+      callback({ leading: true, term: 1 });
+      return () => undefined;
+    },
+    clock: systemClock,
+    random: systemRandom,
+    logger: logger(options.verbose),
+    clusterCidr: "10.42.0.0/16",
+    serviceCidr: options.serviceCidr,
+    rootCa,
+  });
+  return {
+    url,
+    kubeconfigPath,
+    async close() {
+      await manager.close();
+      await close();
+    },
+  };
+}
+
+function logger(verbose: boolean): Logger {
+  const write = (level: string) => (message: string, fields?: Record<string, unknown>) => {
+    console.error(level, message, fields === undefined ? "" : JSON.stringify(fields));
+  };
+  const nothing = (): void => undefined;
+  return {
+    debug: verbose ? write("debug") : nothing,
+    info: write("info"),
+    warn: write("warn"),
+    error: write("error"),
+  };
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      port: { type: "string", default: "0" },
+      dir: { type: "string" },
+      "service-cidr": { type: "string", default: "10.96.0.0/16" },
+      verbose: { type: "boolean", default: false },
+    },
+  });
+  const plane = await startControlPlane({
+    directory: values.dir ?? mkdtempSync(join(tmpdir(), "trivet-control-plane-")),
+    port: Number(values.port),
+    serviceCidr: values["service-cidr"],
+    verbose: values.verbose,
+  });
+  console.log(plane.kubeconfigPath);
+}

@@ -1,0 +1,49 @@
+/** Node addresses: each node gets a /24 of the cluster's range for its pods, once and for ever. */
+import { on, patch, record, self } from "./controller.ts";
+import type { Controller, Plan, View } from "./controller.ts";
+import { nodes } from "./kubernetes.ts";
+
+const nodeBits = 24;
+
+/** `clusterCidr`: IPv4, at most 24 bits long. Plans run one at a time, so no block is given twice. */
+export function nodeIpamController(clusterCidr: string): Controller {
+  return {
+    name: "node-ipam-controller",
+    triggers: [on(nodes, self, (node, old) => old === undefined || node?.spec.podCIDR === undefined)],
+    writes: [nodes],
+    concurrency: 1,
+    plan: (view, key) => planBlock(view, key, clusterCidr),
+  };
+}
+
+function* planBlock(view: View, key: string, clusterCidr: string): Plan {
+  const node = view.get(nodes, undefined, key);
+  if (node === undefined || (node.spec.podCIDR ?? "") !== "" || node.metadata.deletionTimestamp !== undefined)
+    return;
+  const taken = new Set(view.list(nodes).flatMap((each) => each.spec.podCIDRs ?? [each.spec.podCIDR ?? ""]));
+  const block = freeBlock(clusterCidr, taken);
+  if (block === undefined) {
+    yield* record(node, "Normal", "CIDRNotAvailable", `Node ${key} status is now: CIDRNotAvailable`);
+    return;
+  }
+  yield* patch(nodes, node, "merge", {
+    metadata: { resourceVersion: node.metadata.resourceVersion },
+    spec: { podCIDR: block, podCIDRs: [block] },
+  });
+}
+
+/** The lowest /24 of the range that is not taken. */
+export function freeBlock(clusterCidr: string, taken: ReadonlySet<string>): string | undefined {
+  const [address = "", bits = "16"] = clusterCidr.split("/");
+  const base = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+  const count = 2 ** (nodeBits - Number(bits));
+  for (let index = 0; index < count; index++) {
+    const start = base + index * 256;
+    const text = [start / 2 ** 24, start / 2 ** 16, start / 2 ** 8, start]
+      .map((part) => Math.floor(part) % 256)
+      .join(".");
+    const block = `${text}/${nodeBits}`;
+    if (!taken.has(block)) return block;
+  }
+  return undefined;
+}

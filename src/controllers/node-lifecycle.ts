@@ -1,0 +1,181 @@
+/**
+ * The health of nodes: a node whose agent falls silent becomes NotReady, and taints follow the node's
+ * conditions. Contact is judged by this process's own clock since it last saw the lease or the heartbeat
+ * change, so that nodes with wrong clocks are not punished; the lease's own duration says how long
+ * silence may last. A node whose replica is known to be dead need not wait for its lease.
+ */
+import { on, patch, record, requeueAfter, self, update } from "./controller.ts";
+import type { Controller, Plan, View } from "./controller.ts";
+import { findCondition } from "./conditions.ts";
+import type { Condition } from "./conditions.ts";
+import { equal } from "./equality.ts";
+import { leases, nodes, pods } from "./kubernetes.ts";
+import type { Node, Taint } from "./kubernetes.ts";
+import { podCondition, timestamp } from "./pod.ts";
+
+const leaseNamespace = "kube-node-lease";
+const defaultLeaseSeconds = 40;
+/** How often a node is looked at whose replica could tell more than its lease. */
+const peerCheckMs = 2000;
+const reported = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
+
+interface Contact {
+  heartbeat: string;
+  seenAtMs: number;
+}
+
+export interface NodeLifecycleSettings {
+  isPeerAlive?: (nodeName: string) => boolean | undefined;
+}
+
+export function nodeLifecycleController(settings: NodeLifecycleSettings): Controller {
+  /** When each node's agent was last seen to do something. Forgotten with the leadership: silence counts anew. */
+  const contacts = new Map<string, Contact>();
+  return {
+    name: "node-controller",
+    triggers: [
+      on(nodes, self),
+      on(
+        leases,
+        (lease) => [lease.metadata.name ?? ""],
+        (lease, old) => (lease ?? old)?.metadata.namespace === leaseNamespace,
+      ),
+    ],
+    reads: [pods],
+    writes: [nodes, pods],
+    plan: (view, key, nowMs) => planNode(view, key, nowMs, contacts, settings),
+  };
+}
+
+function* planNode(
+  view: View,
+  key: string,
+  nowMs: number,
+  contacts: Map<string, Contact>,
+  { isPeerAlive }: NodeLifecycleSettings,
+): Plan {
+  let node = view.get(nodes, undefined, key);
+  if (node === undefined) {
+    contacts.delete(key);
+    return;
+  }
+  const lease = view.get(leases, leaseNamespace, key);
+  const conditions = (node.status.conditions ?? []) as (Condition & { lastHeartbeatTime?: string })[];
+  const heartbeat = `${lease?.spec.renewTime} ${findCondition(conditions, "Ready")?.lastHeartbeatTime}`;
+  let contact = contacts.get(key);
+  if (contact?.heartbeat !== heartbeat) contacts.set(key, (contact = { heartbeat, seenAtMs: nowMs }));
+  const limitMs = (lease?.spec.leaseDurationSeconds ?? defaultLeaseSeconds) * 1000;
+  const leftMs = contact.seenAtMs + limitMs - nowMs;
+  // A replica that is silent longer than the agent says that the whole machine is gone.
+  const isDead = isPeerAlive?.(key) === false && nowMs - contact.seenAtMs > limitMs / 2;
+  const wasReady = findCondition(conditions, "Ready")?.status === "True";
+  if (leftMs <= 0 || isDead) node = yield* loseContact(node, nowMs);
+  else yield* requeueAfter(isPeerAlive?.(key) === undefined ? leftMs : Math.min(leftMs, peerCheckMs));
+  const isReady = readiness(node) === "True";
+  if (wasReady && !isReady) {
+    yield* record(node, "Normal", "NodeNotReady", `Node ${key} status is now: NodeNotReady`);
+  }
+  yield* writeTaints(node, nowMs);
+  if (!isReady && findCondition(conditions, "Ready") !== undefined) yield* markPodsNotReady(view, key, nowMs);
+}
+
+function readiness(node: Node): string | undefined {
+  return findCondition(node.status.conditions as Condition[] | undefined, "Ready")?.status;
+}
+
+/** Nobody knows how the node is: all that its agent reports becomes Unknown. */
+function* loseContact(node: Node, nowMs: number): Plan<Node> {
+  const conditions = [...((node.status.conditions ?? []) as Condition[])];
+  let changed = false;
+  for (const type of reported) {
+    const index = conditions.findIndex((each) => each.type === type);
+    const old = conditions[index];
+    if (old?.status === "Unknown") continue;
+    changed = true;
+    const never = old === undefined;
+    const next = {
+      ...old,
+      type,
+      status: "Unknown",
+      reason: never ? "NodeStatusNeverUpdated" : "NodeStatusUnknown",
+      message: never ? "Kubelet never posted node status." : "Kubelet stopped posting node status.",
+      lastTransitionTime: timestamp(nowMs),
+      ...(never ? { lastHeartbeatTime: node.metadata.creationTimestamp ?? timestamp(nowMs) } : {}),
+    };
+    if (never) conditions.push(next);
+    else conditions[index] = next;
+  }
+  if (!changed) return node;
+  return yield* patch<Node>(
+    nodes,
+    node,
+    "merge",
+    { metadata: { resourceVersion: node.metadata.resourceVersion }, status: { conditions } },
+    "status",
+  );
+}
+
+function* writeTaints(node: Node, nowMs: number): Plan {
+  const wanted = taintsFor(node);
+  const managed = new Set([...conditionTaints.map((each) => each.key), "node.kubernetes.io/unschedulable"]);
+  const isOurs = ({ key, effect }: Taint): boolean =>
+    managed.has(key) && (effect === "NoSchedule" || (effect === "NoExecute" && executeKeys.has(key)));
+  const current = node.spec.taints ?? [];
+  const taints = current.filter(
+    (each) => !isOurs(each) || wanted.some((other) => other.key === each.key && other.effect === each.effect),
+  );
+  for (const each of wanted) {
+    if (taints.some((other) => other.key === each.key && other.effect === each.effect)) continue;
+    const timeAdded = timestamp(nowMs) as unknown as NonNullable<Taint["timeAdded"]>;
+    taints.push({ ...each, timeAdded });
+  }
+  if (equal(taints, current)) return;
+  yield* update(nodes, { ...node, spec: { ...node.spec, taints } });
+}
+
+const conditionTaints = [
+  { type: "Ready", status: "False", key: "node.kubernetes.io/not-ready" },
+  { type: "Ready", status: "Unknown", key: "node.kubernetes.io/unreachable" },
+  { type: "MemoryPressure", status: "True", key: "node.kubernetes.io/memory-pressure" },
+  { type: "DiskPressure", status: "True", key: "node.kubernetes.io/disk-pressure" },
+  { type: "PIDPressure", status: "True", key: "node.kubernetes.io/pid-pressure" },
+  { type: "NetworkUnavailable", status: "True", key: "node.kubernetes.io/network-unavailable" },
+];
+
+const executeKeys = new Set(["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]);
+
+function taintsFor(node: Node): Taint[] {
+  const taints: Taint[] = [];
+  const conditions = node.status.conditions as Condition[] | undefined;
+  for (const { type, status, key } of conditionTaints) {
+    if (findCondition(conditions, type)?.status !== status) continue;
+    taints.push({ key, effect: "NoSchedule" });
+    if (executeKeys.has(key)) taints.push({ key, effect: "NoExecute" });
+  }
+  if (findCondition(conditions, "Ready") === undefined) {
+    // Not reported yet: keep the taint that admission put there.
+    taints.push({ key: "node.kubernetes.io/not-ready", effect: "NoSchedule" });
+  }
+  if (node.spec.unschedulable === true) {
+    taints.push({ key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" });
+  }
+  return taints;
+}
+
+/** So that services stop sending traffic there, long before the pods are evicted. */
+function* markPodsNotReady(view: View, nodeName: string, nowMs: number): Plan {
+  for (const pod of view.byIndex(pods, "node", nodeName)) {
+    if (podCondition(pod, "Ready")?.status !== "True") continue;
+    yield* patch(
+      pods,
+      pod,
+      "strategic",
+      {
+        metadata: { uid: pod.metadata.uid },
+        status: { conditions: [{ type: "Ready", status: "False", lastTransitionTime: timestamp(nowMs) }] },
+      },
+      "status",
+    );
+    yield* record(pod, "Warning", "NodeNotReady", "Node is not ready");
+  }
+}
