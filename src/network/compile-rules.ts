@@ -32,8 +32,13 @@ export function compileRules(
   slices: readonly EndpointSlice[],
   node: ProxyNode,
 ): Ruleset {
+  return compileServicePorts(servicePorts(services, slices, node), node);
+}
+
+/** Sorted service ports to rules. */
+export function compileServicePorts(ports: readonly ServicePort[], node: ProxyNode): Ruleset {
   const ruleset = skeleton(node);
-  for (const port of servicePorts(services, slices, node)) {
+  for (const port of ports) {
     if (!node.ownServiceIPs.includes(port.clusterIP)) compilePort(ruleset, port, node);
   }
   return ruleset;

@@ -11,7 +11,7 @@ import { writeCniConfig } from "./cni-config.ts";
 import { runCommand } from "./command.ts";
 import type { RunCommand } from "./command.ts";
 import { compileOverlay } from "./compile-overlay.ts";
-import { compileRules, serviceTable } from "./compile-rules.ts";
+import { compileServicePorts, serviceTable } from "./compile-rules.ts";
 import { policyTable } from "./compile-policies.ts";
 import { flushStaleFlows, staleFlows } from "./conntrack.ts";
 import { podMtu, reconcileBridge, reconcileVxlan, removeLinks, setKernelSwitches } from "./links.ts";
@@ -82,10 +82,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         ownServiceIPs,
         ...(zone === undefined ? {} : { zone }),
       };
-      await applier.apply(compileRules(services.list(), slices.list(), node));
+      const ports = servicePorts(services.list(), slices.list(), node);
+      await applier.apply(compileServicePorts(ports, node));
       if (!rulesStand) links.trigger();
       rulesStand = true;
-      const ports = servicePorts(services.list(), slices.list(), node);
       await flushStaleFlows(run, staleFlows(portsBefore, ports));
       portsBefore = ports;
     },
