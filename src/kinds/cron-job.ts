@@ -6,7 +6,6 @@ import { type FieldError, invalid, notSupported, required } from "./field-error.
 import { nonNegativeErrors } from "./int-or-string.ts";
 import { type FullJobSpec, defaultJobSpec, validateJobSpec } from "./job-spec.ts";
 import { defineKind } from "./kind.ts";
-import { validateAnnotations, validateLabels } from "./metadata.ts";
 import { dnsSubdomainErrors } from "./names.ts";
 import type { KubeObject } from "./object.ts";
 import { podTemplateWarnings } from "./pod-template-spec.ts";
@@ -117,10 +116,6 @@ function validateSpec(spec: CronJobSpec): FieldError[] {
   );
   const template = spec.jobTemplate ?? {};
   const at = "spec.jobTemplate";
-  errors.push(
-    ...validateLabels(template.metadata?.labels, `${at}.labels`),
-    ...validateAnnotations(template.metadata?.annotations, `${at}.annotations`),
-  );
   const jobSpec = (template.spec ?? {}) as FullJobSpec;
   if (jobSpec.manualSelector !== undefined && jobSpec.manualSelector)
     errors.push(notSupported(`${at}.spec.manualSelector`, true, ["nil", "false"]));

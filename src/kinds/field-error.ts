@@ -23,11 +23,16 @@ export interface FieldError {
   message: string;
 }
 
+/** Stands for a value that upstream does not print. */
+export const omittedValue: GoValue = { goSyntax: "" };
+
 export function required(field: string, detail = ""): FieldError {
   return { reason: "FieldValueRequired", field, message: withDetail("Required value", detail) };
 }
 
 export function invalid(field: string, value: unknown, detail: string): FieldError {
+  if (value === omittedValue)
+    return { reason: "FieldValueInvalid", field, message: withDetail("Invalid value", detail) };
   return {
     reason: "FieldValueInvalid",
     field,

@@ -46,6 +46,7 @@ export function parseScenario(text: string): Scenario {
     text
       .replaceAll("$NS", "ns1")
       .replaceAll("$ID", "id1")
+      .replaceAll(/<uid:(\d+)>/g, "uid-$1")
       .replaceAll(/<ip:(\d+)>/g, "10.96.7.$1")
       .replaceAll(/<kube-api-access:\d+>/g, "kube-api-access-abcde")
       .replaceAll(/<gen(:\d+)?>/g, generatedSuffix),
@@ -139,7 +140,7 @@ function replayStep(
   // Answers that come from the API's own checks before the strategy.
   if (isApiAnswer(expected.status, expectedMessage, body as Json, target, step)) return undefined;
 
-  const outcome = run(target, body as Json, old);
+  const outcome = run(target, body as Json, old, uidOf(expected.body));
   return compare(step, target, outcome);
 }
 
@@ -168,9 +169,14 @@ function isApiAnswer(
   );
 }
 
+function uidOf(body: Json | undefined): string {
+  const metadata = body?.["metadata"] as { uid?: string } | undefined;
+  return metadata?.uid ?? "uid-1";
+}
+
 type Outcome = { errors: FieldError[]; object: KubeObject } | { badRequest: string };
 
-function run(target: Target, body: Json, old: KubeObject | undefined): Outcome {
+function run(target: Target, body: Json, old: KubeObject | undefined, uid: string): Outcome {
   const { kind, namespace } = target;
   const decoded = decode(kind.schemaName, body);
   if (decoded.errors[0] !== undefined)
@@ -192,7 +198,7 @@ function run(target: Target, body: Json, old: KubeObject | undefined): Outcome {
       delete object.metadata[field];
     if (!object.metadata.name && object.metadata.generateName)
       object.metadata.name = object.metadata.generateName.slice(0, 58) + generatedSuffix;
-    object.metadata.uid = "00000000-0000-0000-0000-000000000000";
+    object.metadata.uid = uid;
     object.metadata.creationTimestamp = now;
     kind.prepareCreate?.(object, strategy);
     errors = [...validateMetadata(object, kind), ...(kind.validate?.(object) ?? [])];

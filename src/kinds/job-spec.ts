@@ -1,6 +1,6 @@
 /** The spec of a Job, which CronJobs carry as a template: defaults and validation. */
 import type { JobSpec, PodFailurePolicyRule } from "kubernetes-types/batch/v1.d.ts";
-import { type FieldError, duplicate, invalid, notSupported, required, tooMany } from "./field-error.ts";
+import { type FieldError, duplicate, invalid, omittedValue, notSupported, required, tooMany } from "./field-error.ts";
 import { goPointer } from "./go-syntax.ts";
 import { nonNegativeErrors } from "./int-or-string.ts";
 import { validateLabelSelector } from "./label-selector.ts";
@@ -67,7 +67,7 @@ export function validateJobSpec(spec: FullJobSpec, path: string): FieldError[] {
         errors.push(invalid(`${path}.maxFailedIndexes`, failed, "must be less than or equal to completions"));
     }
   }
-  if (!indexed)
+  if (spec.completionMode === undefined || spec.completionMode === "NonIndexed")
     for (const field of ["backoffLimitPerIndex", "maxFailedIndexes"] as const)
       if (spec[field] !== undefined)
         errors.push(invalid(`${path}.${field}`, spec[field], "requires indexed completion mode"));
@@ -137,7 +137,7 @@ function failureRuleErrors(
         invalid(`${at}.containerName`, name, "must be one of the container or initContainer names in the pod template"),
       );
     if (values.length === 0)
-      errors.push(invalid(`${at}.values`, { goSyntax: "[]int32{}" }, "at least one value is required"));
+      errors.push(invalid(`${at}.values`, { goSyntax: onExitCodes.values === null || onExitCodes.values === undefined ? "[]int32(nil)" : "[]int32{}" }, "at least one value is required"));
     else if (values.length > 255) errors.push(tooMany(`${at}.values`, values.length, 255));
     const seen = new Set<number>();
     let ordered = true;
@@ -167,7 +167,7 @@ function failureRuleErrors(
     errors.push(
       invalid(
         path,
-        "",
+        omittedValue,
         onExitCodes === undefined
           ? "specifying one of OnExitCodes and OnPodConditions is required"
           : "specifying both OnExitCodes and OnPodConditions is not supported",

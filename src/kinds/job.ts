@@ -7,6 +7,7 @@ import { goLabelSelector, goStringMap } from "./go-syntax.ts";
 import { type FullJobSpec, defaultJobSpec, validateJobSpec } from "./job-spec.ts";
 import { defineKind } from "./kind.ts";
 import { matchesLabelSelector } from "./label-selector.ts";
+import { dnsLabelErrors } from "./names.ts";
 import type { KubeObject } from "./object.ts";
 import { podTemplateWarnings } from "./pod-template-spec.ts";
 import { hostnameWarnings } from "./pod-warnings.ts";
@@ -43,7 +44,12 @@ export const job = defineKind<JobObject>({
   },
   prepareCreate(object, context) {
     status.prepareCreate(object, context);
+    const { metadata, spec } = object;
+    // Labels that were taken from the template follow it.
+    const inherited = deepEqual(metadata.labels ?? {}, spec.template?.metadata?.labels ?? {});
     generateSelector(object);
+    const labels = spec.template?.metadata?.labels;
+    if (inherited && labels !== undefined) metadata.labels = { ...labels };
   },
   validate: validateJob,
   validateUpdate(object, old) {
@@ -138,6 +144,13 @@ function validateJob(object: JobObject): FieldError[] {
       errors.push(invalid("spec.selector", goLabelSelector(spec.selector), "`selector` not auto-generated"));
   }
   errors.push(...validateJobSpec(spec, "spec"));
+  if (spec.completionMode === "Indexed" && (spec.completions ?? 0) > 0) {
+    const hostname = `${metadata.name ?? ""}-${(spec.completions ?? 0) - 1}`;
+    if (dnsLabelErrors(hostname).length > 0)
+      errors.push(
+        invalid("metadata.name", metadata.name ?? "", `will not able to create pod with invalid DNS label: ${hostname}`),
+      );
+  }
   if (spec.selector === undefined) errors.push(required("spec.selector"));
   else if (!matchesLabelSelector(spec.selector, labels))
     errors.push(

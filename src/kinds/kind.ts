@@ -80,6 +80,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
     defaultPropagation?: "orphan" | "background";
     /** Grace period for an object whose deletion is graceful (pods); undefined: delete at once. */
     gracePeriodSeconds?(object: T): number | undefined;
+    /** Changes the object when its deletion is first asked for: adds finalizers, conditions. `now` as in StrategyContext. */
+    prepareDelete?(object: T, now: string): void;
   };
   applyDefaults?(object: T): void;
   prepareCreate?(object: T, context: StrategyContext): void;

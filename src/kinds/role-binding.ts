@@ -1,18 +1,28 @@
 /** RoleBinding (rbac.authorization.k8s.io/v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
 import { defineKind } from "./kind.ts";
+import { pathSegmentErrors } from "./names.ts";
+import {
+  type BindingObject,
+  bindingColumns,
+  defaultBinding,
+  rbacGroup,
+  roleRefUpdateErrors,
+  validateBinding,
+} from "./role-rules.ts";
 import { allVerbs } from "./strategy.ts";
 
-const schemaName = "io.k8s.api.rbac.v1.RoleBinding";
-
-export const roleBinding = defineKind({
-  group: "rbac.authorization.k8s.io",
+export const roleBinding = defineKind<BindingObject>({
+  group: rbacGroup,
   version: "v1",
   kind: "RoleBinding",
   plural: "rolebindings",
   singular: "rolebinding",
   namespaced: true,
-  schemaName,
+  schemaName: "io.k8s.api.rbac.v1.RoleBinding",
   verbs: allVerbs,
-  columns: [nameColumn, ageColumn],
+  validateName: pathSegmentErrors,
+  applyDefaults: defaultBinding,
+  validate: (object) => validateBinding(object, true),
+  validateUpdate: (object, old) => [...validateBinding(object, true), ...roleRefUpdateErrors(object, old)],
+  columns: bindingColumns,
 });
