@@ -2,13 +2,13 @@
 import type { Command } from "commander";
 import type { CommandContext } from "#cli/context.ts";
 
-type Commands = typeof import("./commands.ts");
+import type * as commands from "./commands.ts";
 
 export function addLabCommands(program: Command, context: CommandContext): void {
   const lab = program
     .command("lab")
     .description("many nodes on this one machine, and the faults they can be given");
-  const use = async (): Promise<Commands> => {
+  const use = async (): Promise<typeof commands> => {
     if (process.getuid?.() !== 0) throw new Error('"trivet lab" needs root: run it with sudo');
     return import("./commands.ts");
   };
