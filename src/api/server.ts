@@ -15,13 +15,19 @@ import { ServiceAccountTokens } from "./auth/service-account-tokens.ts";
 import { Bootstrap } from "./bootstrap/bootstrap.ts";
 import { WatchHub } from "./cache/watch-hub.ts";
 import { convertedKinds, keyOfKind } from "./conversions.ts";
+import { CustomResources } from "./custom/custom-resources.ts";
+import { definitionKind } from "./custom/definition-strategy.ts";
 import { DiscoveryPages } from "./discovery/pages.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { listen } from "./listener/listener.ts";
 import type { Listener } from "./listener/listener.ts";
 import type { ApiServerOptions, ListenOptions } from "./options.ts";
+import { serveOpenApi } from "./openapi/handler.ts";
+import { OpenApiPublisher } from "./openapi/publisher.ts";
 import { ResourceRegistry } from "./registry.ts";
 import { ObjectStore } from "./storage/object-store.ts";
+import { AgentProxy } from "./subresources/node-agent.ts";
+import { serveUpgrade } from "./listener/upgrade.ts";
 import { specialHandlers } from "./subresources/handlers.ts";
 
 export interface ApiServer {
@@ -54,7 +60,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     authorizer,
   };
   const authenticator = new Authenticator(tokens, options.authenticateToken);
+  const agents = new AgentProxy(options.agentDialer);
   let listener: Listener | undefined;
+  const openApi = new OpenApiPublisher({ kinds: () => registry.all(), version: "1.32" });
+  registry.onChange(() => openApi.invalidate());
   const discovery = new DiscoveryPages({
     registry,
     hub,
@@ -68,20 +77,22 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       return known === undefined ? "" : `${known.address}:${known.port}`;
     },
     metrics: () => metricsText(dispatcher, hub),
-    openApi: undefined,
+    openApi: async (request) => serveOpenApi(openApi, request.http),
   });
   const dispatcher: Dispatcher = new Dispatcher({
     core,
     authenticator,
     discovery,
-    special: specialHandlers({ tokens, authenticator, rbac }),
+    special: specialHandlers({ tokens, authenticator, rbac, agents }),
     extraRoutes: options.extraRoutes ?? [],
     maxInFlight: options.maxInFlight ?? { reading: 400, writing: 200 },
   });
   const handler: HttpHandler = (request) => dispatcher.handle(request);
+  const customResources = new CustomResources({ registry, hub, handler, clock, logger });
   let started: Promise<void> | undefined;
   const start = async (): Promise<void> => {
     await hub.start();
+    await customResources.start();
     if (options.bootstrap === false) return;
     const bootstrap = new Bootstrap({ handler, registry, logger });
     await bootstrap.createNamespaces();
@@ -98,19 +109,24 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       await ready();
       listener = await listen(listenOptions, {
         handle: (request, peer) => dispatcher.handle(request, peer),
-        upgrade: (_request, _peer, socket) =>
-          socket.end("HTTP/1.1 501 Not Implemented\r\nconnection: close\r\n\r\n"),
+        upgrade: (request, peer, socket, head) => {
+          void serveUpgrade({ core, dispatcher, agents }, request, peer, { socket, head });
+        },
       });
       return listener;
     },
     async close() {
+      customResources.close();
       hub.close();
       await listener?.close();
     },
   };
 }
 
-function addKinds(registry: ResourceRegistry, kinds: readonly AnyKind[]): void {
+function addKinds(registry: ResourceRegistry, builtIn: readonly AnyKind[]): void {
+  const kinds = builtIn.map((each) =>
+    each.plural === "customresourcedefinitions" ? definitionKind(each) : each,
+  );
   const byKey = new Map(kinds.map((kind) => [keyOfKind(kind), kind]));
   for (const kind of kinds) {
     const converted = convertedKinds[keyOfKind(kind)];

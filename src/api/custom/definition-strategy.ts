@@ -2,7 +2,9 @@
 import type { AnyKind } from "#kinds/kind.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { cloneJson } from "#api/patch/json.ts";
-import type { CustomResourceDefinition } from "./definition.ts";
+import { cleanupFinalizer } from "./definition.ts";
+import type { CrdCondition, CustomResourceDefinition } from "./definition.ts";
+import { withCondition } from "./plan-status.ts";
 import { validateDefinition, validateDefinitionUpdate } from "./validate-definition.ts";
 
 /** The built-in kind with defaults and validation of definitions. */
@@ -30,6 +32,25 @@ export function definitionKind(base: AnyKind): AnyKind {
       const stored = crd.status?.storedVersions ?? [];
       if (storage !== undefined && crd.status !== undefined && !stored.includes(storage.name))
         crd.status = { ...crd.status, storedVersions: [...stored, storage.name] };
+    },
+    deletion: {
+      ...base.deletion,
+      prepareDelete(object: KubeObject, now: string) {
+        const crd = object as CustomResourceDefinition;
+        const finalizers = crd.metadata.finalizers ?? [];
+        if (!finalizers.includes(cleanupFinalizer))
+          crd.metadata.finalizers = [...finalizers, cleanupFinalizer];
+        const terminating: CrdCondition = {
+          type: "Terminating",
+          status: "True",
+          reason: "InstanceDeletionPending",
+          message: "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        };
+        crd.status = {
+          ...crd.status,
+          conditions: withCondition(crd.status?.conditions ?? [], terminating, now),
+        };
+      },
     },
     validate: (object: KubeObject) => validateDefinition(object as CustomResourceDefinition),
     validateUpdate: (object: KubeObject, old: KubeObject) =>

@@ -18,9 +18,9 @@ export function validateDefinitionSchema(schema: Schema, path: string): FieldErr
   if (schema.nullable === true)
     errors.push(forbidden(`${path}.nullable`, "nullable cannot be true at the root"));
   checkSupported(schema, path, errors, true);
-  const structural: FieldError[] = [];
-  checkStructural(schema, path, "root", structural);
-  errors.push(...structural);
+  // A schema that can't be read as a structural one is not judged as one.
+  const isReadable = !errors.some((each) => each.message.endsWith(" is not supported"));
+  if (isReadable) checkStructural(schema, path, "root", errors);
   if (errors.length === 0) checkDefaults(schema, path, errors);
   return errors;
 }

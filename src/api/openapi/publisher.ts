@@ -15,7 +15,7 @@ import { toOpenApiV2 } from "./v2.ts";
 export interface PublishedKind {
   kind: AnyKind;
   /** Schema of a custom resource; built-in kinds are found by `kind.schemaName`. */
-  schema?: Schema;
+  schema?: Schema | undefined;
 }
 
 /** A document, serialized. `hash` is its ETag, without quotes. */

@@ -171,6 +171,8 @@ function planDeletion(
     return planNamespaceDeletion(core, resource, object, options);
   }
   const nowMs = core.clock.nowMs();
+  if (object.metadata.deletionTimestamp === undefined)
+    resource.kind.deletion?.prepareDelete?.(object, timestamp(nowMs));
   const graceful = planGrace(resource, object, options, nowMs);
   const finalizersChanged = setPropagationFinalizers(resource, object, options);
   const hasFinalizers = (object.metadata.finalizers ?? []).length > 0;

@@ -1,0 +1,242 @@
+/**
+ * Serves custom resources: follows the definitions, judges their names, puts what is established into
+ * the registry, and takes it out again. It writes through the server's own handler, as any client would.
+ * Several servers may do this at the same time: each write is what any of them would write.
+ */
+import { StatusError } from "#base/errors.ts";
+import type { HttpHandler } from "#base/http.ts";
+import type { Clock, Logger, Timer } from "#base/ports.ts";
+import type { KubeObject } from "#kinds/object.ts";
+import { timestamp } from "#api/api-core.ts";
+import { serverUser } from "#api/bootstrap/bootstrap.ts";
+import type { WatchHub } from "#api/cache/watch-hub.ts";
+import { equalJson } from "#api/patch/json.ts";
+import type { ResourceRegistry, StoredResource } from "#api/registry.ts";
+import { customKind } from "./custom-kind.ts";
+import { cleanupFinalizer, isEstablished } from "./definition.ts";
+import type { CustomResourceDefinition } from "./definition.ts";
+import { planCrdStatus } from "./plan-status.ts";
+
+const definitionsPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const retryDelayMs = 1_000;
+
+export class CustomResources {
+  readonly #registry: ResourceRegistry;
+  readonly #hub: WatchHub;
+  readonly #handler: HttpHandler;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  /** What is in the registry now, by the definition's name. */
+  readonly #served = new Map<string, CustomResourceDefinition>();
+  readonly #pending = new Set<string>();
+  #working: Promise<void> | undefined;
+  #retry: Timer | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #closed = false;
+
+  constructor(options: {
+    registry: ResourceRegistry;
+    hub: WatchHub;
+    /** Must not wait for the server to be ready: it is used to make it so. */
+    handler: HttpHandler;
+    clock: Clock;
+    logger: Logger;
+  }) {
+    this.#registry = options.registry;
+    this.#hub = options.hub;
+    this.#handler = options.handler;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+  }
+
+  /** Resolves once everything that is established already is served. */
+  async start(): Promise<void> {
+    const { cache } = this.#definitions();
+    this.#unsubscribe = cache.subscribe((event) => this.#enqueue(event.entry.name));
+    for (const crd of this.#all()) {
+      if (isEstablished(crd)) await this.#serve(crd);
+      this.#enqueue(nameOf(crd));
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unsubscribe?.();
+    this.#retry?.cancel();
+  }
+
+  #definitions(): StoredResource {
+    const { stored } = this.#registry.builtIn("apiextensions.k8s.io", "customresourcedefinitions");
+    if (stored === undefined) throw new RangeError("definitions are stored");
+    return stored;
+  }
+
+  #all(): CustomResourceDefinition[] {
+    return this.#definitions()
+      .cache.list("")
+      .map((entry) => entry.decode() as CustomResourceDefinition);
+  }
+
+  #find(name: string): CustomResourceDefinition | undefined {
+    const { cache, keyPrefix } = this.#definitions();
+    return cache.get(keyPrefix + name)?.decode() as CustomResourceDefinition | undefined;
+  }
+
+  #enqueue(name: string): void {
+    if (this.#closed) return;
+    this.#pending.add(name);
+    this.#working ??= this.#work().finally(() => (this.#working = undefined));
+  }
+
+  async #work(): Promise<void> {
+    // One turn later, so that a burst of events is one piece of work.
+    await Promise.resolve();
+    for (const name of this.#pending) {
+      this.#pending.delete(name);
+      try {
+        await this.#reconcile(name);
+      } catch (error) {
+        this.#logger.debug("a custom resource definition is tried again", { name, error: String(error) });
+        this.#tryAgain(name);
+      }
+    }
+  }
+
+  #tryAgain(name: string): void {
+    if (this.#closed) return;
+    this.#pending.add(name);
+    this.#retry?.cancel();
+    this.#retry = this.#clock.setTimer(retryDelayMs, () => {
+      for (const each of [...this.#pending]) this.#enqueue(each);
+    });
+  }
+
+  async #reconcile(name: string): Promise<void> {
+    const crd = this.#find(name);
+    if (crd === undefined) {
+      const gone = this.#served.get(name);
+      this.#unserve(name);
+      // Names that were taken may be free now.
+      for (const other of this.#all())
+        if (other.spec.group === gone?.spec.group && !isEstablished(other)) this.#enqueue(nameOf(other));
+      return;
+    }
+    if (crd.metadata.deletionTimestamp !== undefined) {
+      await this.#cleanUp(crd);
+      return;
+    }
+    const others = this.#all().filter((each) => each.spec.group === crd.spec.group && nameOf(each) !== name);
+    const status = planCrdStatus(crd, others, timestamp(this.#clock.nowMs()));
+    const judged = status === undefined ? crd : { ...crd, status };
+    if (isEstablished(judged)) await this.#serve(judged);
+    else this.#unserve(name);
+    if (status !== undefined) await this.#patch(`${definitionsPath}/${name}/status`, { status });
+  }
+
+  async #serve(crd: CustomResourceDefinition): Promise<void> {
+    const name = nameOf(crd);
+    const before = this.#served.get(name);
+    if (before !== undefined && equalJson(before.spec, crd.spec)) return;
+    const storage = crd.spec.versions.find((each) => each.storage);
+    if (storage === undefined) return;
+    const formerStorage = before?.spec.versions.find((each) => each.storage);
+    if (before !== undefined && formerStorage?.name !== storage.name) this.#unserve(name);
+    const { group } = crd.spec;
+    const { plural } = crd.spec.names;
+    const storedKind = customKind(crd, storage).kind;
+    let stored: StoredResource | undefined;
+    for (const version of crd.spec.versions) {
+      if (!version.served) {
+        this.#registry.remove(group, version.name, plural);
+        continue;
+      }
+      const { kind, schema, decode } = customKind(crd, version);
+      const resource = this.#registry.add(kind, {
+        custom: true,
+        storage: storedKind,
+        schema,
+        decode,
+        ...(version.name === storage.name
+          ? {}
+          : { conversion: relabelling(group, version.name, storage.name) }),
+      });
+      stored = resource.stored;
+    }
+    for (const version of before?.spec.versions ?? [])
+      if (!crd.spec.versions.some((each) => each.name === version.name))
+        this.#registry.remove(group, version.name, plural);
+    const isNew = !this.#served.has(name);
+    this.#served.set(name, crd);
+    if (isNew && stored !== undefined) await this.#hub.load(stored.cache);
+  }
+
+  #unserve(name: string): void {
+    const crd = this.#served.get(name);
+    if (crd === undefined) return;
+    this.#served.delete(name);
+    for (const version of crd.spec.versions)
+      this.#registry.remove(crd.spec.group, version.name, crd.spec.names.plural);
+  }
+
+  /** Deletes all objects of a definition that is being deleted, then lets the definition go. */
+  async #cleanUp(crd: CustomResourceDefinition): Promise<void> {
+    const name = nameOf(crd);
+    const finalizers = crd.metadata.finalizers ?? [];
+    if (!finalizers.includes(cleanupFinalizer)) return;
+    const resource = this.#registry.findAnyVersion(crd.spec.group, crd.spec.names.plural);
+    const entries = this.#served.has(name) ? (resource?.stored?.cache.list("") ?? []) : [];
+    if (resource !== undefined && entries.length > 0) {
+      const base = `/apis/${resource.groupVersion}`;
+      for (const entry of entries) {
+        if (entry.decode().metadata.deletionTimestamp !== undefined) continue;
+        const place = entry.namespace === "" ? "" : `/namespaces/${entry.namespace}`;
+        await this.#request("DELETE", `${base}${place}/${crd.spec.names.plural}/${entry.name}`);
+      }
+      // Objects with finalizers take their time.
+      this.#tryAgain(name);
+      return;
+    }
+    await this.#patch(`${definitionsPath}/${name}`, {
+      metadata: {
+        finalizers: finalizers.filter((each) => each !== cleanupFinalizer),
+        resourceVersion: crd.metadata.resourceVersion,
+      },
+    });
+  }
+
+  #patch(path: string, body: unknown): Promise<void> {
+    return this.#request("PATCH", path, body);
+  }
+
+  async #request(method: string, path: string, body?: unknown): Promise<void> {
+    const response = await this.#handler({
+      method,
+      path,
+      query: method === "PATCH" ? "fieldManager=kube-apiserver" : "",
+      headers: { "content-type": body === undefined ? "application/json" : "application/merge-patch+json" },
+      body: body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body)),
+      signal: new AbortController().signal,
+      user: serverUser,
+    });
+    if (response.status < 300 || response.status === 404) return;
+    const text = Buffer.from(response.body as Uint8Array).toString("utf8");
+    throw new StatusError("InternalError", `${method} ${path}: ${text.slice(0, 300)}`);
+  }
+}
+
+function nameOf(crd: CustomResourceDefinition): string {
+  return crd.metadata.name ?? "";
+}
+
+/** The conversion "None": only the version's name changes. */
+function relabelling(
+  group: string,
+  version: string,
+  storage: string,
+): { fromStorage(object: KubeObject): KubeObject; toStorage(object: KubeObject): KubeObject } {
+  const label = (to: string) => (object: KubeObject) => {
+    object.apiVersion = `${group}/${to}`;
+    return object;
+  };
+  return { fromStorage: label(version), toStorage: label(storage) };
+}
