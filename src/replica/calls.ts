@@ -74,7 +74,7 @@ export class Calls {
   }
 
   close(): void {
-    for (const id of [...this.#outstanding.keys()]) this.#settle(id)?.reject(stoppedError());
+    for (const id of this.#outstanding.keys()) this.#settle(id)?.reject(stoppedError());
   }
 
   #settle(id: number): Outstanding | undefined {

@@ -24,7 +24,7 @@ async function put(backend: Backend, key: string, value = "x"): Promise<number> 
 class Writer {
   readonly acknowledged: string[] = [];
   longestGapMs = 0;
-  #running = true;
+  readonly #stopped = new AbortController();
   readonly #ended: Promise<void>;
 
   constructor(backend: () => Backend, prefix: string) {
@@ -32,13 +32,13 @@ class Writer {
   }
 
   async stop(): Promise<void> {
-    this.#running = false;
+    this.#stopped.abort();
     await this.#ended;
   }
 
   async #run(backend: () => Backend, prefix: string): Promise<void> {
     let last = performance.now();
-    for (let at = 0; this.#running; at++) {
+    for (let at = 0; !this.#stopped.signal.aborted; at++) {
       const key = `${prefix}${String(at).padStart(6, "0")}`;
       try {
         await put(backend(), key);
@@ -212,6 +212,7 @@ describe("four replicas", () => {
     };
     try {
       const leader = await cluster.leader();
+      await until(async () => Object.values(await roles(leader)).includes("standby"), "the standby");
       const before = await roles(leader);
       assert.deepEqual(Object.values(before).toSorted(), ["standby", "voter", "voter", "voter"]);
       const standby = cluster.handles.findIndex((_, at) => before[`node${at}`] === "standby");

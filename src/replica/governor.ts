@@ -17,7 +17,14 @@ import { formatMemberId, newMemberId, parseMemberId } from "./member-id.ts";
 import type { Replica } from "./replica.ts";
 import type { RoleMember } from "./roles.ts";
 import { planRoles, toConfChange } from "./roles.ts";
-import type { JoinGrant, MemberRecord, ReplicaRole, ReplicaStatus, RoleTargets } from "./types.ts";
+import type {
+  JoinGrant,
+  MemberRecord,
+  ReplicaMemberStatus,
+  ReplicaRole,
+  ReplicaStatus,
+  RoleTargets,
+} from "./types.ts";
 
 /** What the leader tells everybody. */
 interface Report {
@@ -67,7 +74,7 @@ export class Governor {
       historyMs: number;
       /** The cluster as it was told when this node joined. */
       seeds: ClusterState;
-      onDiverged(error: Error): void;
+      onDiverged: (error: Error) => void;
     },
   ) {
     this.#seeds = options.seeds;
@@ -237,7 +244,7 @@ export class Governor {
   backendStatus(): BackendStatus {
     const { ready, memberId, leaderId, term, revision, appliedIndex, committedIndex, ...rest } =
       this.status();
-    const members: MemberStatus[] = rest.members.map(({ witness: _, ...member }) => member);
+    const members: MemberStatus[] = rest.members.map(withoutWitness);
     const { compactRevision, databaseBytes } = rest;
     return {
       ready,
@@ -452,4 +459,9 @@ export class Governor {
       });
     }
   }
+}
+
+function withoutWitness(member: ReplicaMemberStatus): MemberStatus {
+  const { id, name, address, role, online, lagEntries, failureDomain, isLeader, apiAddress } = member;
+  return { id, name, address, role, online, lagEntries, failureDomain, isLeader, apiAddress };
 }

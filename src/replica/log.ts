@@ -207,6 +207,8 @@ export class ReplicaLog {
         stateChanged ||= this.#needsFlush({ ...write, entries: [] });
         state.hardState = { ...write.hardState };
       }
+      // Whoever has a membership change must know, after a crash too, that the one before is committed.
+      stateChanged ||= write.entries.some((entry) => entry.type === "confChange");
       if (write.reset !== undefined || write.compact !== undefined) {
         const at = write.reset ?? write.compact;
         state.compactIndex = at?.index ?? 0;

@@ -19,7 +19,7 @@ export interface ConnectionEvents {
   onClose(reason: string): void;
 }
 
-export const protocolVersion = 1;
+export const protocolVersion = 1 as const;
 const maxFrameBytes = 32 << 20;
 const signOfLifeMs = 1000;
 const silenceMs = 4000;
@@ -108,7 +108,7 @@ export class PeerConnection {
       return;
     }
     try {
-      const greeting = JSON.parse(frame.toString("utf8")) as Greeting;
+      const greeting = JSON.parse(frame.toString("utf8")) as Omit<Greeting, "version"> & { version: number };
       if (greeting.version !== protocolVersion) {
         this.close(
           `the peer speaks version ${greeting.version} of the replica protocol, this node ${protocolVersion}`,
@@ -116,7 +116,7 @@ export class PeerConnection {
         return;
       }
       this.#greeted = true;
-      this.#events.onGreeting(greeting);
+      this.#events.onGreeting({ ...greeting, version: protocolVersion });
     } catch (error) {
       this.close(`not a greeting: ${String(error)}`);
     }

@@ -2,6 +2,7 @@
 
 import { Worker } from "node:worker_threads";
 import { StatusError } from "#base/errors.ts";
+import type { Logger } from "#base/ports.ts";
 import { BackendClient } from "./backend-session.ts";
 import type { ReplicaSettings } from "./open-replica.ts";
 import type { FromThread, ToThread } from "./thread-messages.ts";
@@ -14,7 +15,7 @@ import type { JoinGrant, MemberRecord, ReplicaHandle, ReplicaOptions, ReplicaSta
  */
 export async function startReplica(options: ReplicaOptions): Promise<ReplicaHandle> {
   const { logger, onFatal, ...settings } = options;
-  const thread = new ReplicaThread(settings, options);
+  const thread = new ReplicaThread(settings, logger, onFatal);
   const ready = await thread.ready;
   const { backend } = thread;
   const control = <T>(method: string, ...args: unknown[]) => thread.control(method, args) as Promise<T>;
@@ -39,7 +40,8 @@ class ReplicaThread {
   readonly ready: Promise<FromThread & { type: "ready" }>;
   readonly backend: BackendClient;
   readonly #worker: Worker;
-  readonly #options: ReplicaOptions;
+  readonly #logger: Logger;
+  readonly #onFatal: ((error: Error) => void) | undefined;
   readonly #calls = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>();
   readonly #timer: NodeJS.Timeout;
   #lastId = 0;
@@ -48,8 +50,9 @@ class ReplicaThread {
     | { resolve(ready: FromThread & { type: "ready" }): void; reject(error: Error): void }
     | undefined;
 
-  constructor(settings: ReplicaSettings, options: ReplicaOptions) {
-    this.#options = options;
+  constructor(settings: ReplicaSettings, logger: Logger, onFatal?: (error: Error) => void) {
+    this.#logger = logger;
+    this.#onFatal = onFatal;
     this.#worker = new Worker(new URL("./thread.ts", import.meta.url), {
       workerData: settings,
       name: "replica",
@@ -126,7 +129,7 @@ class ReplicaThread {
         return;
       }
       case "log":
-        this.#options.logger[message.level](message.message, message.fields);
+        this.#logger[message.level](message.message, message.fields);
         return;
       case "fatal":
         this.#onDeath(toError(message.error));
@@ -145,6 +148,6 @@ class ReplicaThread {
     if (starting !== undefined) {
       starting.reject(error);
       void this.#worker.terminate();
-    } else if (!known) this.#options.onFatal?.(error);
+    } else if (!known) this.#onFatal?.(error);
   }
 }

@@ -117,7 +117,7 @@ export interface ReplicaOptions {
   /** How much of the past is kept, by the leader's clock. Default 300,000; 0: never compact automatically. */
   historyMs?: number;
   /** Called when the replica has died by itself (corrupt log, lost disk): the process must not go on. */
-  onFatal?(error: Error): void;
+  onFatal?: (error: Error) => void;
 }
 
 /** What the leader gives to a node that may join; travels to the joining node as JSON. */
