@@ -465,8 +465,8 @@ describe("one node", { skip, timeout: 900_000 }, () => {
     const archive = join(home, "demo.tar");
     const exported = await trivet("images", "export", archive, demoImage);
     assert.equal(exported.code, 0, exported.stderr);
-    assert.match((await trivet("images", "import", archive)).stdout, /imported trivet\.local\/demo:1/);
-    assert.match((await trivet("images", "list")).stdout, /trivet\.local\/demo:1/);
+    assert.match((await trivet("images", "import", archive)).stdout, /imported trivet\.local\/demo:0.1/);
+    assert.match((await trivet("images", "list")).stdout, /trivet\.local\/demo:0.1/);
     assert.match(
       (await trivet("images", "import", "/nowhere.tar")).stderr,
       /^trivet: [^\n]*\/nowhere\.tar[^\n]*\n$/,

@@ -12,7 +12,7 @@ import { kubeconfigPath } from "./management-client.ts";
 import { requireNode } from "./node-commands.ts";
 
 /** The image that every node makes when it starts. */
-export const demoImage = "trivet.local/demo:1";
+export const demoImage = "trivet.local/demo:0.1";
 
 const deployments: ResourceName = { group: "apps", version: "v1", plural: "deployments" };
 const services: ResourceName = { group: "", version: "v1", plural: "services" };
