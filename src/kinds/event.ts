@@ -1,11 +1,10 @@
 /** Event (v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
+import { type FieldError, invalid } from "./field-error.ts";
+import { type EventObject, eventColumns, eventFieldSelectors } from "./event-fields.ts";
 import { defineKind } from "./kind.ts";
 import { allVerbs } from "./strategy.ts";
 
-const schemaName = "io.k8s.api.core.v1.Event";
-
-export const event = defineKind({
+export const event = defineKind<EventObject>({
   group: "",
   version: "v1",
   kind: "Event",
@@ -13,7 +12,19 @@ export const event = defineKind({
   singular: "event",
   shortNames: ["ev"],
   namespaced: true,
-  schemaName,
+  schemaName: "io.k8s.api.core.v1.Event",
   verbs: allVerbs,
-  columns: [nameColumn, ageColumn],
+  createOnUpdate: true,
+  validate: validateEvent,
+  validateUpdate: validateEvent,
+  fieldSelectors: eventFieldSelectors("involvedObject"),
+  columns: eventColumns,
 });
+
+/** Only old, lenient rules hold for the core vocabulary: an event stands where its object does. */
+function validateEvent({ metadata, involvedObject = {} }: EventObject): FieldError[] {
+  const of = involvedObject.namespace ?? "";
+  const at = metadata.namespace ?? "";
+  const matches = of === "" ? at === "" || at === "default" : of === at;
+  return matches ? [] : [invalid("involvedObject.namespace", of, "does not match event.namespace")];
+}

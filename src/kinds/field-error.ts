@@ -110,7 +110,7 @@ export function invalidError(
     details: {
       ...(object.name === "" ? {} : { name: object.name }),
       ...(object.group === "" ? {} : { group: object.group }),
-      kind: object.kind,
+      ...(object.kind === "" ? {} : { kind: object.kind }),
       causes: errors.map((each) => ({
         reason: each.reason,
         message: each.message,

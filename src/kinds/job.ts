@@ -37,24 +37,19 @@ export const job = defineKind<JobObject>({
   verbs: allVerbs,
   deletion: { defaultPropagation: "orphan" },
   ...status,
-  applyDefaults({ metadata, spec }) {
-    defaultJobSpec(spec);
+  applyDefaults: ({ spec }) => defaultJobSpec(spec),
+  prepareCreate(object, context) {
+    status.prepareCreate(object, context);
+    generateSelector(object);
+  },
+  canonicalize({ metadata, spec }) {
+    // Without labels of its own, a job has those of its template.
     const labels = spec.template?.metadata?.labels;
     if (Object.keys(metadata.labels ?? {}).length === 0 && labels !== undefined) metadata.labels = { ...labels };
   },
-  prepareCreate(object, context) {
-    status.prepareCreate(object, context);
-    const { metadata, spec } = object;
-    // Labels that were taken from the template follow it.
-    const inherited = deepEqual(metadata.labels ?? {}, spec.template?.metadata?.labels ?? {});
-    generateSelector(object);
-    const labels = spec.template?.metadata?.labels;
-    if (inherited && labels !== undefined) metadata.labels = { ...labels };
-  },
   validate: validateJob,
   validateUpdate(object, old) {
-    const errors = validateJobSpec(object.spec, "spec");
-    return [...errors, ...immutableErrors(object.spec, old)];
+    return [...validateJob(object), ...immutableErrors(object.spec, old)];
   },
   warnings(object, old) {
     const names = old === undefined ? hostnameWarnings(object.metadata.name ?? "") : [];

@@ -51,6 +51,8 @@ export const persistentVolumeClaim = defineKind<ClaimObject>({
     const munged = copyOf(object.spec);
     const before = old.spec;
     if (!before.volumeName && munged.volumeName) delete munged.volumeName;
+    // A claim without a class may still get one.
+    if (before.storageClassName === undefined) delete munged.storageClassName;
     const bound = old.status?.phase === "Bound";
     const is = (object.spec.resources?.requests as Amounts)?.["storage"];
     const was = (before.resources?.requests as Amounts)?.["storage"];
@@ -60,8 +62,7 @@ export const persistentVolumeClaim = defineKind<ClaimObject>({
       if (compareQuantities(is, was) < 0 && compareQuantities(is, have) <= 0)
         errors.push(forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"));
     }
-    const sameVolume = munged.volumeName === undefined && before.volumeName === undefined ? munged : { ...munged };
-    if (!deepEqual(sameVolume, before))
+    if (!deepEqual(munged, before))
       errors.push(
         forbidden(
           "spec",
@@ -102,5 +103,5 @@ function dropDataSources(spec: PersistentVolumeClaimSpec): void {
   const group = source.apiGroup ?? "";
   const isClaim = source.kind === "PersistentVolumeClaim" && group === "";
   const isSnapshot = source.kind === "VolumeSnapshot" && group === "snapshot.storage.k8s.io";
-  if (!isClaim && !isSnapshot && spec.dataSourceRef === undefined && source.name && source.kind) delete spec.dataSource;
+  if (!isClaim && !isSnapshot) delete spec.dataSource;
 }

@@ -1,0 +1,100 @@
+/** What core Events and those of events.k8s.io share: one stored form, two vocabularies, one table. */
+import { nameColumn, text, wide } from "./columns.ts";
+import type { Column } from "./kind.ts";
+import type { KubeObject, ObjectMeta } from "./object.ts";
+import { formatDuration, parseTimeMs } from "./time.ts";
+
+interface EventReference {
+  kind?: string;
+  namespace?: string;
+  name?: string;
+  fieldPath?: string;
+  apiVersion?: string;
+  uid?: string;
+  resourceVersion?: string;
+}
+
+/** An event under either vocabulary. */
+export interface EventObject extends KubeObject {
+  involvedObject?: EventReference;
+  regarding?: EventReference;
+  reason?: string;
+  message?: string;
+  note?: string;
+  source?: { component?: string; host?: string };
+  deprecatedSource?: { component?: string; host?: string };
+  firstTimestamp?: string | null;
+  deprecatedFirstTimestamp?: string | null;
+  lastTimestamp?: string | null;
+  deprecatedLastTimestamp?: string | null;
+  count?: number;
+  deprecatedCount?: number;
+  type?: string;
+  eventTime?: string | null;
+  series?: { count?: number; lastObservedTime?: string | null };
+  action?: string;
+  reportingComponent?: string;
+  reportingController?: string;
+  reportingInstance?: string;
+  metadata: ObjectMeta;
+}
+
+export function subjectOf(event: EventObject): EventReference {
+  return event.involvedObject ?? event.regarding ?? {};
+}
+
+function firstSeen(event: EventObject): string | null | undefined {
+  return event.firstTimestamp ?? event.deprecatedFirstTimestamp;
+}
+
+function age(since: string | null | undefined, nowMs: number): string | undefined {
+  const ms = parseTimeMs(since);
+  return ms === undefined ? undefined : formatDuration(nowMs - ms);
+}
+
+export const eventColumns: readonly Column<EventObject>[] = [
+  text("Last Seen", "Time since it was last seen.", (event, nowMs) => {
+    const last = age(event.lastTimestamp ?? event.deprecatedLastTimestamp, nowMs);
+    const first = age(firstSeen(event), nowMs) ?? age(event.eventTime, nowMs) ?? "<unknown>";
+    if (event.series !== undefined) return age(event.series.lastObservedTime, nowMs) ?? last ?? first;
+    return last ?? first;
+  }),
+  text("Type", "Normal or Warning.", ({ type }) => type ?? ""),
+  text("Reason", "Short reason.", ({ reason }) => reason ?? ""),
+  text("Object", "What the event is about.", (event) => {
+    const { kind = "", name = "" } = subjectOf(event);
+    return kind === "" ? name : `${kind.toLowerCase()}/${name}`;
+  }),
+  wide("Subobject", "Part of the object.", (event) => subjectOf(event).fieldPath ?? ""),
+  wide("Source", "Who reported it.", (event) => {
+    const source = event.source ?? event.deprecatedSource ?? {};
+    const component = source.component || event.reportingComponent || event.reportingController || "";
+    const host = source.host || event.reportingInstance || "";
+    return [component, host].filter((each) => each !== "").join(", ");
+  }),
+  text("Message", "What happened.", ({ message, note }) => (message ?? note ?? "").trim()),
+  wide("First Seen", "Time since it was first seen.", (event, nowMs) => {
+    return age(firstSeen(event), nowMs) ?? age(event.eventTime, nowMs) ?? "<unknown>";
+  }),
+  {
+    name: "Count",
+    type: "string",
+    description: "How often it was seen.",
+    priority: 1,
+    cell: (event) => event.series?.count ?? ((event.count ?? event.deprecatedCount) || 1),
+  },
+  { ...nameColumn, priority: 1 },
+];
+
+/** Fields by which clients look for events; `reporting` and `source` name components. */
+export function eventFieldSelectors(prefix: "involvedObject" | "regarding"): Record<string, (event: EventObject) => string> {
+  const selectors: Record<string, (event: EventObject) => string> = {
+    reason: ({ reason }) => reason ?? "",
+    reportingComponent: ({ reportingComponent, reportingController }) => reportingComponent ?? reportingController ?? "",
+    source: (event) => (event.source ?? event.deprecatedSource)?.component || event.reportingComponent || event.reportingController || "",
+    type: ({ type }) => type ?? "",
+  };
+  for (const field of ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"] as const)
+    selectors[`${prefix}.${field}`] = (event) => subjectOf(event)[field] ?? "";
+  return selectors;
+}
