@@ -89,7 +89,7 @@ export async function startAgentServer(
     handle(context, options, node, request, response).catch((error: unknown) => {
       context.logger.debug("a request to the agent failed", { path: request.url, error: errorText(error) });
       if (response.headersSent) response.destroy();
-      else answer(response, error instanceof StatusError ? error.code : 500, `${errorText(error)}\n`);
+      else refuse(response, error);
     });
   });
   server.on("upgrade", (request, socket, head) => {
@@ -325,6 +325,13 @@ function metrics(context: AgentContext, node: NodeView): string {
     `kubelet_running_containers{container_state="running"} ${running.length}`,
     "",
   ].join("\n");
+}
+
+/** As a Status, which the API server hands on to the client as it is. */
+function refuse(response: ServerResponse, error: unknown): void {
+  const status = error instanceof StatusError ? error : new StatusError("InternalError", errorText(error));
+  response.writeHead(status.code, { "content-type": "application/json" });
+  response.end(JSON.stringify(status.toStatus()));
 }
 
 function answer(response: ServerResponse, status: number, body: string | Uint8Array): void {
