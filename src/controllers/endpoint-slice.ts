@@ -168,7 +168,16 @@ function groupsOf(view: View, service: Service, family: "IPv4" | "IPv6"): Map<st
     group.endpoints.set(pod.metadata.uid ?? "", endpointOf(service, pod, address, node));
     groups.set(key, group);
   }
+  const distribution = (service.spec as { trafficDistribution?: string }).trafficDistribution;
+  if (distribution === "PreferClose") for (const group of groups.values()) addZoneHints(group);
   return groups;
+}
+
+/** Traffic should stay in its zone, where every ready endpoint of the group has one. */
+function addZoneHints({ endpoints }: Group): void {
+  const ready = [...endpoints.values()].filter((each) => each.conditions?.ready === true);
+  if (ready.some((each) => each.zone === undefined)) return;
+  for (const each of ready) each.hints = { forZones: [{ name: each.zone! }] };
 }
 
 function endpointOf(service: Service, pod: Pod, address: string, node: Node | undefined): Endpoint {

@@ -16,7 +16,7 @@ import {
 import { canonicalJson } from "./hash.ts";
 import { equal } from "./equality.ts";
 import { endpoints, pods, services } from "./kubernetes.ts";
-import type { Endpoints, Pod, Service } from "./kubernetes.ts";
+import type { Pod, Service } from "./kubernetes.ts";
 import { isPodReady } from "./pod.ts";
 
 type Subset = NonNullable<CoreEndpoints["subsets"]>[number];
@@ -25,7 +25,6 @@ type Port = NonNullable<Subset["ports"]>[number];
 
 const capacity = 1000;
 const capacityAnnotation = "endpoints.kubernetes.io/over-capacity";
-const triggerAnnotation = "endpoints.kubernetes.io/last-change-trigger-time";
 
 export const endpointsController: Controller = {
   name: "endpoint-controller",
@@ -44,7 +43,7 @@ export function* planEndpoints(view: View, key: string): Plan {
   const service = view.get(services, namespace, name);
   const current = view.get(endpoints, namespace, name);
   if (service === undefined) {
-    if (current !== undefined && isOwn(current)) yield* ignoring("NotFound", remove(endpoints, current));
+    if (current !== undefined) yield* ignoring("NotFound", remove(endpoints, current));
     return;
   }
   if (service.spec.type === "ExternalName" || service.spec.selector === undefined) return;
@@ -69,11 +68,6 @@ export function* planEndpoints(view: View, key: string): Plan {
     equal(current.metadata.annotations, annotations);
   if (same) return;
   yield* update(endpoints, { ...current, metadata: { ...current.metadata, labels, annotations }, subsets });
-}
-
-/** Endpoints that somebody else made for a service without selector are not ours to delete. */
-function isOwn(object: Endpoints): boolean {
-  return object.metadata.annotations?.[triggerAnnotation] !== undefined;
 }
 
 function subsetsOf(service: Service, serving: readonly Pod[]): Subset[] {
@@ -114,39 +108,45 @@ function subsetsOf(service: Service, serving: readonly Pod[]): Subset[] {
   return repack(subsets);
 }
 
-/** Addresses with the same set of ports share one subset; everything is in a fixed order. */
+/** Ports with the same set of addresses share one subset; everything is in a fixed order. */
 function repack(subsets: readonly Subset[]): Subset[] {
-  const byAddress = new Map<string, { address: Address; ready: boolean; ports: Map<string, Port> }>();
+  const byPort = new Map<
+    string,
+    { port: Port | undefined; addresses: Map<string, { address: Address; ready: boolean }> }
+  >();
   for (const subset of subsets) {
-    const enter = (address: Address, ready: boolean): void => {
-      const key = `${ready}${canonicalJson(address)}`;
-      const entry = byAddress.get(key) ?? { address, ready, ports: new Map<string, Port>() };
-      for (const port of subset.ports ?? []) entry.ports.set(canonicalJson(port), port);
-      byAddress.set(key, entry);
-    };
-    for (const address of subset.addresses ?? []) enter(address, true);
-    for (const address of subset.notReadyAddresses ?? []) enter(address, false);
+    const ports: (Port | undefined)[] = (subset.ports ?? []).length === 0 ? [undefined] : subset.ports!;
+    for (const port of ports) {
+      const key = canonicalJson(port);
+      const entry = byPort.get(key) ?? {
+        port,
+        addresses: new Map<string, { address: Address; ready: boolean }>(),
+      };
+      for (const address of subset.addresses ?? [])
+        entry.addresses.set(`r${canonicalJson(address)}`, { address, ready: true });
+      for (const address of subset.notReadyAddresses ?? []) {
+        entry.addresses.set(`n${canonicalJson(address)}`, { address, ready: false });
+      }
+      byPort.set(key, entry);
+    }
   }
-  const byPorts = new Map<string, { ports: Port[]; ready: Address[]; notReady: Address[] }>();
-  for (const { address, ready, ports } of byAddress.values()) {
-    const keys = [...ports.keys()].sort((a, b) => (a < b ? -1 : 1));
-    const key = keys.join();
-    const group = byPorts.get(key) ?? {
-      ports: keys.map((each) => ports.get(each)!),
-      ready: [],
-      notReady: [],
-    };
-    (ready ? group.ready : group.notReady).push(address);
-    byPorts.set(key, group);
+  const groups = new Map<string, { ports: Port[]; members: { address: Address; ready: boolean }[] }>();
+  for (const [, { port, addresses }] of [...byPort].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const key = [...addresses.keys()].sort((a, b) => (a < b ? -1 : 1)).join();
+    const group = groups.get(key) ?? { ports: [], members: [...addresses.values()] };
+    if (port !== undefined) group.ports.push(port);
+    groups.set(key, group);
   }
   const byIp = (a: Address, b: Address): number => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : 0);
-  return [...byPorts]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, { ports, ready, notReady }]) => ({
+  return [...groups.values()].map(({ ports, members }) => {
+    const ready = members.filter((each) => each.ready).map((each) => each.address);
+    const notReady = members.filter((each) => !each.ready).map((each) => each.address);
+    return {
       ...(ready.length === 0 ? {} : { addresses: ready.sort(byIp) }),
       ...(notReady.length === 0 ? {} : { notReadyAddresses: notReady.sort(byIp) }),
       ...(ports.length === 0 ? {} : { ports }),
-    }));
+    };
+  });
 }
 
 /** At most a thousand addresses, ready ones first. */

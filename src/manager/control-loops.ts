@@ -1,6 +1,8 @@
 /** The controllers that run, with what each needs from outside. */
 import type { Controller } from "#controllers/controller.ts";
+import { daemonSetController } from "#controllers/daemon-set.ts";
 import { deploymentController } from "#controllers/deployment.ts";
+import { disruptionController } from "#controllers/disruption-budget.ts";
 import { endpointSliceController } from "#controllers/endpoint-slice.ts";
 import { endpointsController } from "#controllers/endpoints.ts";
 import { garbageCollector } from "#controllers/garbage-collector.ts";
@@ -9,8 +11,10 @@ import { nodeIpamController } from "#controllers/node-ipam.ts";
 import { nodeLifecycleController } from "#controllers/node-lifecycle.ts";
 import { podGarbageCollector } from "#controllers/pod-gc.ts";
 import { replicaSetController } from "#controllers/replica-set.ts";
+import { replicationControllerController } from "#controllers/replication-controller.ts";
 import { rootCaController } from "#controllers/root-ca.ts";
 import { serviceAccountController } from "#controllers/service-account.ts";
+import { statefulSetController } from "#controllers/stateful-set.ts";
 import { taintEvictionController } from "#controllers/taint-eviction.ts";
 import type { ManagerOptions } from "./options.ts";
 
@@ -18,6 +22,10 @@ export function controllersFor(options: ManagerOptions): Controller[] {
   return [
     deploymentController,
     replicaSetController,
+    statefulSetController,
+    daemonSetController,
+    replicationControllerController,
+    disruptionController,
     endpointsController,
     endpointSliceController,
     namespaceController,
