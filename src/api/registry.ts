@@ -11,6 +11,7 @@ import type { Schema } from "#kinds/schema.ts";
 import { ObjectCodec } from "./cache/entry.ts";
 import type { ResourceCache } from "./cache/resource-cache.ts";
 import type { WatchHub } from "./cache/watch-hub.ts";
+import type { Companions } from "./storage/object-store.ts";
 import type { GroupResource } from "./status.ts";
 
 /** How a served version relates to the stored one, where they differ. */
@@ -40,16 +41,8 @@ export interface Resource {
   /** Custom resources: their schema, and decoding by it. */
   schema: Schema | undefined;
   decode: ((value: Record<string, unknown>) => Decoded) | undefined;
-  /** Work that belongs to storing an object (allocating a Service's address). Its undo runs when the store refuses. */
-  beforeStore:
-    | ((write: {
-        object: KubeObject;
-        old: KubeObject | undefined;
-        dryRun: boolean;
-      }) => Promise<{ undo(): void } | undefined>)
-    | undefined;
-  /** After an object is gone (releasing a Service's address). */
-  afterDelete: ((object: KubeObject) => void) | undefined;
+  /** What is reserved (or, without an object, released) in the same transaction: a Service's addresses. */
+  companions: ((object: KubeObject | undefined, old: KubeObject | undefined) => Companions) | undefined;
 }
 
 export interface GroupVersions {
@@ -100,8 +93,7 @@ export class ResourceRegistry {
       conversion: options.conversion,
       schema: options.schema,
       decode: options.decode,
-      beforeStore: undefined,
-      afterDelete: undefined,
+      companions: undefined,
     };
     this.#resources.set(keyOf(kind.group, kind.version, kind.plural), resource);
     this.#changed();

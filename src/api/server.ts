@@ -10,9 +10,12 @@ import type { ApiCore } from "./api-core.ts";
 import { mastersAuthorizer, unionAuthorizer } from "./auth/authorizer.ts";
 import type { Authorizer } from "./auth/authorizer.ts";
 import { Authenticator } from "./auth/authenticate.ts";
+import { NodeAuthorizer } from "./auth/node-authorizer.ts";
 import { RbacAuthorizer } from "./auth/rbac.ts";
 import { ServiceAccountTokens } from "./auth/service-account-tokens.ts";
 import { Bootstrap } from "./bootstrap/bootstrap.ts";
+import { rbacObjects } from "./bootstrap/rbac.ts";
+import { kubernetesService, priorityClasses } from "./bootstrap/system-objects.ts";
 import { WatchHub } from "./cache/watch-hub.ts";
 import { convertedKinds, keyOfKind } from "./conversions.ts";
 import { CustomResources } from "./custom/custom-resources.ts";
@@ -25,6 +28,8 @@ import type { ApiServerOptions, ListenOptions } from "./options.ts";
 import { serveOpenApi } from "./openapi/handler.ts";
 import { OpenApiPublisher } from "./openapi/publisher.ts";
 import { ResourceRegistry } from "./registry.ts";
+import { storedOf } from "./rest/stored.ts";
+import { ServiceAddresses } from "./services/addresses.ts";
 import { ObjectStore } from "./storage/object-store.ts";
 import { AgentProxy } from "./subresources/node-agent.ts";
 import { serveUpgrade } from "./listener/upgrade.ts";
@@ -46,7 +51,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const registry = new ResourceRegistry(hub);
   addKinds(registry, options.kinds);
   const rbac = new RbacAuthorizer(registry);
-  const authorizer: Authorizer = unionAuthorizer([mastersAuthorizer, rbac]);
+  const authorizer: Authorizer = unionAuthorizer([mastersAuthorizer, new NodeAuthorizer(registry), rbac]);
   const tokens = new ServiceAccountTokens({ keys: options.serviceAccounts, registry, clock, random });
   const core: ApiCore = {
     backend,
@@ -87,6 +92,16 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     extraRoutes: options.extraRoutes ?? [],
     maxInFlight: options.maxInFlight ?? { reading: 400, writing: 200 },
   });
+  const addresses = new ServiceAddresses({
+    serviceCidr: options.serviceCidr,
+    nodePorts: options.nodePorts ?? { first: 30000, last: 32767 },
+    random,
+    services: () => storedOf(registry.builtIn("", "services")).cache,
+  });
+  registry.builtIn("", "services").companions = (object, old) =>
+    object === undefined
+      ? { compare: [], operations: old === undefined ? [] : addresses.release(old) }
+      : addresses.reserve(object, old);
   const handler: HttpHandler = (request) => dispatcher.handle(request);
   const customResources = new CustomResources({ registry, hub, handler, clock, logger });
   let started: Promise<void> | undefined;
@@ -96,6 +111,9 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     if (options.bootstrap === false) return;
     const bootstrap = new Bootstrap({ handler, registry, logger });
     await bootstrap.createNamespaces();
+    await Promise.all(rbacObjects().map((each) => bootstrap.createMissing(each)));
+    await bootstrap.createMissing(priorityClasses());
+    await bootstrap.createMissing(kubernetesService(addresses.at(1)));
   };
   const ready = (): Promise<void> => (started ??= start());
   return {

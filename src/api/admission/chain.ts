@@ -4,12 +4,27 @@ import type { WatchHub } from "../cache/watch-hub.ts";
 import type { ResourceRegistry } from "../registry.ts";
 import type { AdmissionPlugin } from "./admission.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { nodeRestriction } from "./node-restriction.ts";
+import { defaultTolerations, priority, runtimeClass, taintNewNodes } from "./pod-defaults.ts";
+import { serviceAccount } from "./service-account.ts";
+import { defaultIngressClass, defaultStorageClass, storageObjectInUseProtection } from "./storage.ts";
 
 export function admissionPlugins(options: {
   registry: ResourceRegistry;
   hub: WatchHub;
   random: Random;
 }): AdmissionPlugin[] {
-  const { registry, hub } = options;
-  return [namespaceLifecycle(registry, hub)];
+  const { registry, hub, random } = options;
+  return [
+    namespaceLifecycle(registry, hub),
+    serviceAccount(registry, hub, random),
+    nodeRestriction(registry),
+    taintNewNodes,
+    priority(registry),
+    defaultTolerations,
+    defaultStorageClass(registry),
+    storageObjectInUseProtection,
+    runtimeClass(registry),
+    defaultIngressClass(registry),
+  ];
 }

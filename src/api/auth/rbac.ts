@@ -52,10 +52,10 @@ export class RbacAuthorizer implements Authorizer {
 
   authorize(attributes: Attributes): Decision {
     const missing: string[] = [];
-    for (const { rules, error } of this.#rulesFor(attributes.user, attributes.namespace)) {
+    for (const { rules, error, source } of this.#rulesFor(attributes.user, attributes.namespace)) {
       if (error !== undefined) missing.push(error);
       for (const rule of rules) {
-        if (ruleAllows(rule, attributes)) return { allowed: true, reason: "" };
+        if (ruleAllows(rule, attributes)) return { allowed: true, reason: `RBAC: allowed by ${source()}` };
       }
     }
     if (missing.length === 0) return noOpinion;
@@ -83,28 +83,28 @@ export class RbacAuthorizer implements Authorizer {
     return (this.#decode(entry) as RoleObject).rules ?? [];
   }
 
-  *#rulesFor(user: HttpUser, namespace: string): Generator<{ rules: PolicyRule[]; error?: string }> {
-    for (const entry of this.#cache("clusterrolebindings").list("")) {
-      const binding = this.#decode(entry) as BindingObject;
-      if (!(binding.subjects ?? []).some((each) => subjectMatches(each, user, ""))) continue;
-      yield this.#resolve(binding.roleRef, "");
-    }
-    if (namespace === "") return;
-    for (const entry of this.#cache("rolebindings").list(namespace)) {
-      const binding = this.#decode(entry) as BindingObject;
-      if (!(binding.subjects ?? []).some((each) => subjectMatches(each, user, namespace))) continue;
-      yield this.#resolve(binding.roleRef, namespace);
-    }
+  *#rulesFor(user: HttpUser, namespace: string): Generator<GrantedRules> {
+    yield* this.#granted("clusterrolebindings", user, "");
+    if (namespace !== "") yield* this.#granted("rolebindings", user, namespace);
   }
 
-  #resolve(roleRef: RoleRef, namespace: string): { rules: PolicyRule[]; error?: string } {
-    const rules = this.rulesOfRole(roleRef, namespace);
-    if (rules !== undefined) return { rules };
-    const plural = roleRef.kind === "ClusterRole" ? "clusterrole" : "role";
-    return {
-      rules: [],
-      error: `${plural}.rbac.authorization.k8s.io ${JSON.stringify(roleRef.name)} not found`,
-    };
+  *#granted(plural: string, user: HttpUser, namespace: string): Generator<GrantedRules> {
+    for (const entry of this.#cache(plural).list(namespace)) {
+      const binding = this.#decode(entry) as BindingObject;
+      const subject = (binding.subjects ?? []).find((each) => subjectMatches(each, user, namespace));
+      if (subject === undefined) continue;
+      const { roleRef } = binding;
+      const rules = this.rulesOfRole(roleRef, namespace);
+      const source = (): string => describeGrant(entry, roleRef, subject);
+      const name = JSON.stringify(roleRef.name);
+      if (rules !== undefined) yield { rules, source, error: undefined };
+      else
+        yield {
+          rules: [],
+          source,
+          error: `${roleRef.kind.toLowerCase()}.rbac.authorization.k8s.io ${name} not found`,
+        };
+    }
   }
 
   #cache(plural: string): ResourceCache {
@@ -120,6 +120,20 @@ export class RbacAuthorizer implements Authorizer {
     this.#decoded.set(entry, object);
     return object;
   }
+}
+
+/** Rules with where they come from; `error` when the role is missing. */
+interface GrantedRules {
+  rules: PolicyRule[];
+  source: () => string;
+  error: string | undefined;
+}
+
+function describeGrant(binding: Entry, roleRef: RoleRef, subject: Subject): string {
+  const isCluster = binding.namespace === "";
+  const bindingName = JSON.stringify(isCluster ? binding.name : `${binding.name}/${binding.namespace}`);
+  const subjectName = subject.namespace === undefined ? subject.name : `${subject.name}/${subject.namespace}`;
+  return `${isCluster ? "ClusterRoleBinding" : "RoleBinding"} ${bindingName} of ${roleRef.kind} ${JSON.stringify(roleRef.name)} to ${subject.kind} ${JSON.stringify(subjectName)}`;
 }
 
 function subjectMatches(subject: Subject, user: HttpUser, namespace: string): boolean {

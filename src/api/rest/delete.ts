@@ -13,7 +13,6 @@ import type { GroupResource } from "../status.ts";
 import type { CurrentState } from "../storage/object-store.ts";
 import { parseBody } from "../wire/body.ts";
 import { bodyFormat } from "../wire/negotiate.ts";
-import { entryObject } from "../wire/encode.ts";
 import type { Answer } from "./answer.ts";
 import { readListOptions } from "./list-options.ts";
 import { readPage } from "./read.ts";
@@ -121,22 +120,16 @@ export async function deleteOne(
       resource.conversion === undefined ? current.object : resource.conversion.fromStorage(current.object);
     await core.admission.validate({ ...admission, old });
     const plan = planDeletion(core, resource, structuredClone(current.object), options);
-    if (plan.type === "delete") return { type: "delete", object: current.object };
+    if (plan.type === "delete") {
+      return { type: "delete", object: current.object, companions: resource.companions?.(undefined, old) };
+    }
     finishNow = plan.thenDelete;
     return { type: "put", object: plan.object };
   });
-  if (result.deleted) {
-    releaseDeleted(resource, result.entry);
-    return { entry: result.entry, deleted: true };
-  }
+  if (result.deleted) return { entry: result.entry, deleted: true };
   if (!finishNow) return { entry: result.entry, deleted: false };
   if (!options.dryRun) await removeNow(core, place, result.entry, options);
-  releaseDeleted(resource, result.entry);
   return { entry: result.entry, deleted: true };
-}
-
-function releaseDeleted(resource: Resource, entry: Entry): void {
-  resource.afterDelete?.(entryObject(resource, entry));
 }
 
 /** A graceful deletion with grace period 0 is written, so that watchers see it, and then carried out. */

@@ -19,7 +19,7 @@ import { findDuplicateFields } from "#kinds/decode.ts";
 import { describeJsonError } from "../wire/json-error.ts";
 import { parseYaml } from "../wire/yaml.ts";
 import type { Answer } from "./answer.ts";
-import { applyUpdate, checkNames, expectedKind } from "./write.ts";
+import { applyUpdate, checkNames, expectedKind, resetFieldsOf } from "./write.ts";
 import { readWriteOptions } from "./write-options.ts";
 import type { FieldValidation, WriteOptions } from "./write-options.ts";
 
@@ -171,7 +171,7 @@ async function apply(core: ApiCore, request: ResourceRequest, options: WriteOpti
         apiVersion: resource.groupVersion,
         schema: schemaOf(resource).schema,
         now: request.now,
-        resetFields: info.subresource === "" ? resource.kind.resetFields : undefined,
+        resetFields: resetFieldsOf(resource, info.subresource),
       });
       const object = decodePatched(
         resource,
@@ -181,7 +181,8 @@ async function apply(core: ApiCore, request: ResourceRequest, options: WriteOpti
         request.warnings,
       );
       resource.kind.applyDefaults?.(object);
-      if (live !== undefined || object.metadata.name !== undefined) checkNames(request, object);
+      checkNames(request, object);
+      if (live === undefined) delete object.metadata.resourceVersion;
       return object;
     },
   });
@@ -199,48 +200,48 @@ function parseApplied(request: ResourceRequest, options: WriteOptions): KubeObje
       `error decoding YAML: ${(error as Error).message.replace(/^yaml: /, "error converting YAML to JSON: yaml: ")}`,
     );
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw badRequest("error decoding YAML: the configuration must be an object");
-  }
-  const document = value as Record<string, unknown>;
-  const apiVersion = document["apiVersion"];
-  const kind = document["kind"];
-  if (typeof kind !== "string" || kind === "") {
-    throw badRequest(`Object 'Kind' is missing in '${JSON.stringify(document)}'`);
-  }
-  if (apiVersion !== resource.groupVersion || kind !== resource.kind.kind) {
-    const given = typeof apiVersion === "string" ? apiVersion : "";
-    const separator = given.includes("/") ? given : `/${given}`;
-    const [group = "", version = ""] = separator.split("/");
+  const document = (value ?? {}) as Record<string, unknown>;
+  if (typeof document !== "object" || Array.isArray(document)) {
+    const type = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
     throw badRequest(
-      `Incorrect version specified in apply patch. Specified patch version: ${given}, expected: ${resource.groupVersion}`.replace(
-        "Incorrect version",
-        group === undefined || version === undefined ? "Incorrect version" : "Incorrect version",
-      ),
+      `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${type} into Go value of type map[string]interface {}`,
     );
+  }
+  const { apiVersion, kind } = document;
+  if (apiVersion !== resource.groupVersion || kind !== resource.kind.kind) {
+    throw badRequest(`invalid object type: ${groupVersionKindText(apiVersion, kind)}`);
   }
   const object = document as unknown as KubeObject;
   if (typeof object.metadata !== "object" || object.metadata === null) object.metadata = {};
   if ((object.metadata.managedFields ?? []).length > 0) {
     throw badRequest("metadata.managedFields must be nil");
   }
-  warnUnknown(resource, document, duplicates, options, request.warnings);
+  noteDuplicates(duplicates, options.fieldValidation, request.warnings);
   return object;
 }
 
-/** Field validation of the configuration, without changing it. */
-function warnUnknown(
-  resource: Resource,
-  document: Record<string, unknown>,
+/** As Go prints a GroupVersionKind; an apiVersion that can't be read leaves all of it empty. */
+function groupVersionKindText(apiVersion: unknown, kind: unknown): string {
+  const parts = typeof apiVersion === "string" ? apiVersion.split("/") : [];
+  if (parts.length === 0 || parts.length > 2) return "/, Kind=";
+  const [group, version] = parts.length === 1 ? ["", parts[0]] : parts;
+  return `${group}/${version}, Kind=${typeof kind === "string" ? kind : ""}`;
+}
+
+/** Fields that are unknown are errors of the apply itself; only repeated keys are up to field validation. */
+function noteDuplicates(
   duplicates: readonly string[],
-  options: WriteOptions,
+  fieldValidation: FieldValidation,
   warnings: string[],
 ): void {
-  decodeValue(
-    structuredClone(document),
-    expectedKind(resource),
-    duplicates,
-    options.fieldValidation,
-    warnings,
+  if (duplicates.length === 0 || fieldValidation === "Ignore") return;
+  const lines = duplicates.flatMap((each) =>
+    each
+      .split("\n")
+      .filter((line) => !line.startsWith("yaml:"))
+      .map((line) => line.trim().replace(/key "([^"]*)"/, "key $1")),
   );
+  if (fieldValidation === "Strict")
+    throw badRequest(`error strict decoding YAML: error converting YAML to JSON: ${duplicates.join(", ")}`);
+  warnings.push(...lines);
 }

@@ -13,6 +13,7 @@ import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { keepTimesIfUnchanged, updateManagedFields } from "../apply/managed-fields.ts";
 import type { Entry } from "../cache/entry.ts";
 import type { Resource } from "../registry.ts";
+import { ReservationTaken } from "../storage/object-store.ts";
 import type { UpdateDecision } from "../storage/object-store.ts";
 import {
   badRequest,
@@ -122,14 +123,17 @@ async function storeCandidate(
   await core.admission.admit(admission);
   prepareCreate(request, object);
   await core.admission.validate(admission);
-  const finish = await resource.beforeStore?.({ object, old: undefined, dryRun: options.dryRun });
   const place = placeOf(resource, request.namespace, metadata.name ?? "");
-  const stored = resource.conversion === undefined ? object : resource.conversion.toStorage(object);
-  try {
-    return await core.store.create(place, stored, { dryRun: options.dryRun, fenceTerm: options.fenceTerm });
-  } catch (error) {
-    finish?.undo();
-    throw error;
+  const control = { dryRun: options.dryRun, fenceTerm: options.fenceTerm };
+  for (let attempt = 1; ; attempt++) {
+    const candidate = resource.companions === undefined ? object : structuredClone(object);
+    const companions = resource.companions?.(candidate, undefined);
+    const stored = resource.conversion === undefined ? candidate : resource.conversion.toStorage(candidate);
+    try {
+      return await core.store.create(place, stored, { ...control, companions });
+    } catch (error) {
+      if (!(error instanceof ReservationTaken) || attempt === generateAttempts) throw error;
+    }
   }
 }
 
@@ -228,7 +232,7 @@ async function decideUpdate(
       apiVersion: resource.groupVersion,
       schema: resource.schema ?? findSchema(kind.schemaName),
       now: request.now,
-      resetFields: info.subresource === "" ? kind.resetFields : undefined,
+      resetFields: resetFieldsOf(resource, info.subresource),
     });
   }
   const admission = {
@@ -248,11 +252,10 @@ async function decideUpdate(
   prepareUpdate(request, object, live, subresource, givenVersion);
   await core.admission.validate(admission);
   keepTimesIfUnchanged(object, live);
-  await resource.beforeStore?.({ object, old: live, dryRun: options.dryRun });
+  const isDelete = shouldDelete(resource, object, live);
+  const companions = resource.companions?.(isDelete ? undefined : object, live);
   const stored = resource.conversion === undefined ? object : resource.conversion.toStorage(object);
-  return shouldDelete(resource, object, live)
-    ? { type: "delete", object: stored }
-    : { type: "put", object: stored };
+  return { type: isDelete ? "delete" : "put", object: stored, companions };
 }
 
 /** The kind's strategy for a changed object. Throws Invalid with everything that is wrong. */
@@ -271,20 +274,28 @@ function prepareUpdate(
   const duplicates = dedupeOwnerReferences(object);
   if (duplicates !== undefined) request.warnings.push(duplicates);
   dropRepeatedFinalizers(object);
-  const errors: FieldError[] = [];
   if (kind.unconditionalUpdate === false && givenVersion === "") {
-    errors.push({
-      reason: "FieldValueInvalid",
-      field: "metadata.resourceVersion",
-      message: "Invalid value: 0x0: must be specified for an update",
-    });
+    // Upstream's storage says this, and so names the resource, not the kind.
+    throw invalidError({ group: kind.group, kind: kind.plural, name: object.metadata.name ?? "" }, [
+      {
+        reason: "FieldValueInvalid",
+        field: "metadata.resourceVersion",
+        message: "Invalid value: 0x0: must be specified for an update",
+      },
+    ]);
   }
-  errors.push(...validateMetadataUpdate(object, live));
+  const errors: FieldError[] = validateMetadataUpdate(object, live);
   const validate = subresource === undefined ? kind.validateUpdate : subresource.validateUpdate;
   errors.push(...(validate?.(object, live) ?? []));
   throwIfInvalid(request.resource, object, errors);
   if (subresource === undefined) request.warnings.push(...(kind.warnings?.(object, live) ?? []));
   kind.canonicalize?.(object);
+}
+
+/** What a writer of this endpoint never owns: the status on the resource itself, the spec on its status. */
+export function resetFieldsOf(resource: Resource, subresource: string): readonly string[] | undefined {
+  if (subresource === "") return resource.kind.resetFields;
+  return subresource === "status" ? ["spec"] : undefined;
 }
 
 function throwIfInvalid(resource: Resource, object: KubeObject, errors: readonly FieldError[]): void {
@@ -315,7 +326,7 @@ function checkPreconditions(request: ResourceRequest, object: KubeObject, live: 
   const { resource, info } = request;
   const version = object.metadata.resourceVersion ?? "";
   const uid = object.metadata.uid ?? "";
-  if (uid !== "" && uid !== live.metadata.uid) {
+  if (request.http.method === "PUT" && uid !== "" && uid !== live.metadata.uid) {
     const prefix = resource.stored?.keyPrefix ?? "";
     const key = prefix + (request.namespace === "" ? "" : `${request.namespace}/`) + info.name;
     throw conflictError(

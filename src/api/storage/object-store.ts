@@ -3,7 +3,7 @@
  * upstream's guaranteed update (try with what the cache has, and again with the newest when that was
  * stale). It knows keys, bytes and revisions, not what the objects mean.
  */
-import type { Backend, Operation } from "#base/backend.ts";
+import type { Backend, Compare, Operation } from "#base/backend.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { deepEqual } from "#kinds/equality.ts";
 import { Entry } from "../cache/entry.ts";
@@ -20,13 +20,23 @@ export interface ObjectPlace {
   name: string;
 }
 
+/** What is written with an object in the same transaction, and must hold for it. */
+export interface Companions {
+  compare: Compare[];
+  operations: Operation[];
+}
+
 export interface WriteControl {
   /** Refuse unless this raft term still leads. */
   fenceTerm?: number | undefined;
   dryRun?: boolean;
 }
 
-export type UpdateDecision = { type: "put"; object: KubeObject } | { type: "delete"; object: KubeObject };
+export interface UpdateDecision {
+  type: "put" | "delete";
+  object: KubeObject;
+  companions?: Companions | undefined;
+}
 
 /** The state that a try-update function gets. `object` is its own copy. */
 export interface CurrentState {
@@ -36,6 +46,11 @@ export interface CurrentState {
 }
 
 const maxAttempts = 32;
+
+/** Something that was to be reserved with a new object has just been taken: choose again. */
+export class ReservationTaken extends Error {
+  override name = "ReservationTaken";
+}
 
 export class ObjectStore {
   readonly #backend: Backend;
@@ -57,7 +72,11 @@ export class ObjectStore {
   }
 
   /** Stores a new object. Answers AlreadyExists when there is one. */
-  async create(place: ObjectPlace, object: KubeObject, control: WriteControl): Promise<Entry> {
+  async create(
+    place: ObjectPlace,
+    object: KubeObject,
+    control: WriteControl & { companions?: Companions | undefined },
+  ): Promise<Entry> {
     const key = objectKey(place.stored, place.namespace, place.name);
     const value = place.stored.codec.encode(object);
     if (control.dryRun === true) {
@@ -66,12 +85,17 @@ export class ObjectStore {
       return this.#entryOf(place, key, value, 0);
     }
     const result = await this.#backend.transact({
-      compare: [{ key, operator: "=", target: "create", number: 0 }],
-      success: [{ type: "put", key, value }],
+      compare: [{ key, operator: "=", target: "create", number: 0 }, ...(control.companions?.compare ?? [])],
+      success: [{ type: "put", key, value }, ...(control.companions?.operations ?? [])],
       failure: [],
       ...(control.fenceTerm === undefined ? {} : { fenceTerm: control.fenceTerm }),
     });
-    if (!result.succeeded) throw alreadyExistsError(place.groupResource, place.name);
+    if (!result.succeeded) {
+      if (control.companions === undefined || (await this.readNewest(place)) !== undefined) {
+        throw alreadyExistsError(place.groupResource, place.name);
+      }
+      throw new ReservationTaken();
+    }
     return this.#entryOf(place, key, value, result.revision);
   }
 
@@ -141,8 +165,11 @@ export class ObjectStore {
     const operation: Operation =
       decision.type === "put" ? { type: "put", key, value } : { type: "delete", key };
     const result = await this.#backend.transact({
-      compare: [{ key, operator: "=", target: "mod", number: revision }],
-      success: [operation],
+      compare: [
+        { key, operator: "=", target: "mod", number: revision },
+        ...(decision.companions?.compare ?? []),
+      ],
+      success: [operation, ...(decision.companions?.operations ?? [])],
       failure: [],
       ...(control.fenceTerm === undefined ? {} : { fenceTerm: control.fenceTerm }),
     });
