@@ -1,4 +1,4 @@
-/** Three and four real replicas on loopback: what survives what. */
+/** Three real replicas on loopback, each with its thread: what survives what. Roles and faults of the network are in replica-node.test.ts. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -145,34 +145,6 @@ describe("three replicas", () => {
     }
   });
 
-  test("without a majority: writes and linearizable reads are refused, serializable reads answered", async () => {
-    const leader = await cluster.leader();
-    await Promise.all([1, 2].map((step) => cluster.handle((leader + step) % 3).kill()));
-    const { backend } = cluster.handle(leader);
-    await cluster.until((status) => !status.ready && status.failuresToQuorumLoss === -1, [leader]);
-    await until(async () => {
-      const error = await put(backend, "/minority").then(
-        () => undefined,
-        (reason: unknown) => reason,
-      );
-      return (
-        error instanceof StatusError &&
-        error.reason === "ServiceUnavailable" &&
-        /no leader/.test(error.message)
-      );
-    }, "a clear refusal");
-    const { count } = await backend.range({
-      key: "/all/",
-      end: "/all0",
-      countOnly: true,
-      serializable: true,
-    });
-    assert.equal(count, 50);
-    await Promise.all([1, 2].map((step) => cluster.restart((leader + step) % 3)));
-    await cluster.leader();
-    await put(backend, "/majority");
-  });
-
   test("a name that is taken is refused; a removed member is gone for good", async () => {
     const taken = cluster
       .handle(1)
@@ -200,76 +172,6 @@ describe("three replicas", () => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
     await put(cluster.handle(0).backend, "/busy");
     assert.equal((await cluster.handle(0).status()).term, term);
-  });
-});
-
-describe("four replicas", () => {
-  test("the standby takes the place of a voter that is gone, which comes back as standby", async () => {
-    const cluster = await TestCluster.start(4, { targets: { unresponsiveMs: 2000 } });
-    const roles = async (at: number) => {
-      const { members } = await cluster.handle(at).status();
-      return Object.fromEntries(members.map(({ name, role }) => [name, role]));
-    };
-    try {
-      const leader = await cluster.leader();
-      await until(async () => Object.values(await roles(leader)).includes("standby"), "the standby");
-      const before = await roles(leader);
-      assert.deepEqual(Object.values(before).toSorted(), ["standby", "voter", "voter", "voter"]);
-      const standby = cluster.handles.findIndex((_, at) => before[`node${at}`] === "standby");
-      const victim = cluster.handles.findIndex((_, at) => before[`node${at}`] === "voter" && at !== leader);
-      await cluster.handle(victim).kill();
-      await until(async () => (await roles(leader))[`node${standby}`] === "voter", "the promotion");
-      assert.equal((await roles(leader))[`node${victim}`], "standby");
-      await cluster.until(
-        ({ decisions }) => decisions.some(({ text }) => text.includes(`in place of node${victim}`)),
-        [leader],
-      );
-      await put(cluster.handle(standby).backend, "/after");
-      await cluster.restart(victim);
-      await until(async () => {
-        const { members } = await cluster.handle(leader).status();
-        const back = members.find((member) => member.name === `node${victim}`);
-        return back?.online === true && back.lagEntries === 0 && back.role === "standby";
-      }, "the victim to be back");
-    } finally {
-      await cluster.close();
-    }
-  });
-});
-
-describe("spares", () => {
-  test("a spare holds nothing and serves everything", async () => {
-    const cluster = await TestCluster.start(3, { targets: { standbys: 0 } });
-    try {
-      const spare = await cluster.join();
-      await until(async () => (await spare.status()).members.at(-1)?.online === true, "the spare to be seen");
-      assert.equal((await spare.status()).members.find((m) => m.id === spare.memberId)?.role, "spare");
-      const watch = new Recording(spare.backend, "/spare/");
-      await watch.started();
-      const revision = await put(spare.backend, "/spare/a", "1");
-      assert.equal(
-        (await cluster.handle(0).backend.range({ key: "/spare/a" })).kvs[0]?.modRevision,
-        revision,
-      );
-      assert.equal((await spare.backend.range({ key: "/spare/a" })).kvs[0]?.modRevision, revision);
-      await watch.upTo(revision);
-      assert.equal(watch.events.length, 1);
-      // Whoever helps it: when he is gone, its watch says so and the next call finds another helper.
-      const leader = await cluster.leader();
-      await cluster.handle(leader).kill();
-      await watch.until(() => watch.ended, "the end of the watch");
-      assert.ok(watch.error !== undefined);
-      await until(
-        async () =>
-          put(spare.backend, "/spare/b").then(
-            () => true,
-            () => false,
-          ),
-        "a write by another helper",
-      );
-    } finally {
-      await cluster.close();
-    }
   });
 });
 

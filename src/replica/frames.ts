@@ -10,8 +10,8 @@ export type Frame =
   | { type: "raft"; messages: Message[] }
   /** A proposal for the leader of `term`, and of no other. Below `floor` its sender has nothing outstanding. */
   | { type: "forward"; term: number; floor: number; data: Uint8Array }
-  /** The leader did not take the proposal (its sender's sequence number). */
-  | { type: "refused"; sequence: number }
+  /** The leader did not take the proposal (its sender's sequence number) that was made for this term. */
+  | { type: "refused"; term: number; sequence: number }
   /** The leader's report to everybody, JSON. */
   | { type: "report"; text: string }
   /** The answer to a report: the sender is alive. */
@@ -45,7 +45,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
       out.integer(frame.term).integer(frame.floor).bytes(frame.data);
       break;
     case "refused":
-      out.integer(frame.sequence);
+      out.integer(frame.term).integer(frame.sequence);
       break;
     case "report":
     case "alive":
@@ -78,7 +78,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     case "forward":
       return { type, term: from.integer(), floor: from.integer(), data: from.bytes() };
     case "refused":
-      return { type, sequence: from.integer() };
+      return { type, term: from.integer(), sequence: from.integer() };
     case "report":
     case "alive":
       return { type, text: from.text() };

@@ -105,9 +105,11 @@ export class Governor {
   helpers(): NodeId[] {
     const cluster = this.#freshReport()?.cluster ?? this.cluster();
     const leader = this.#report?.report.leader;
-    const roles = new Map(this.#report?.report.members.map(({ id, role }) => [id, role]));
+    const spares = new Set(
+      this.#report?.report.members.filter(({ role }) => role === "spare").map(({ id }) => id),
+    );
     return cluster.members
-      .filter(({ id }) => parseMemberId(id) !== this.#replica.id && roles.get(id) !== "spare")
+      .filter(({ id }) => parseMemberId(id) !== this.#replica.id && !spares.has(id))
       .toSorted((a, b) => Number(b.id === leader) - Number(a.id === leader))
       .map(({ id }) => parseMemberId(id));
   }

@@ -124,6 +124,10 @@ export class ManualWorld {
     const machine = this.machines[at] as Machine;
     machine.node = undefined;
     machine.events = undefined;
+    const id = parseMemberId(machine.member.id);
+    this.clock.setTimer(1, () => {
+      for (const { events } of this.machines) events?.onUnreachable(id);
+    });
   }
 
   leader(): number {
@@ -149,6 +153,14 @@ export class ManualWorld {
       if (passed > limitMs) throw new Error(`waited in vain for ${what}`);
       await this.run(10);
     }
+  }
+
+  /** Roles as the leader sees them, in the order of machines. */
+  roles(): string {
+    const status = this.node(this.leader()).status();
+    return this.machines
+      .map(({ member }) => status.members.find(({ id }) => id === member.id)?.role ?? "gone")
+      .join(" ");
   }
 
   /** Turns the clock until the promise is settled. */

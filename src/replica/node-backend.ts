@@ -44,7 +44,7 @@ export class NodeBackend implements Backend {
   /** The session with the member that helps this spare. */
   #session: Session | undefined;
   #sessions: number;
-  #helpersTried = 0;
+  #lastHelper: NodeId | undefined;
   #replicated: boolean;
   /** Sessions of spares that this member helps, by peer and number. */
   readonly #served = new Map<string, Served>();
@@ -153,8 +153,7 @@ export class NodeBackend implements Backend {
   #helper(): BackendClient {
     if (this.#session !== undefined && this.#session.client.failure === undefined)
       return this.#session.client;
-    const helpers = this.#governor.helpers();
-    const helper = helpers[this.#helpersTried++ % Math.max(helpers.length, 1)];
+    const helper = this.#chooseHelper();
     if (helper === undefined) throw noLeaderError();
     const number = ++this.#sessions;
     const { clock } = this.#replica.ports;
@@ -170,9 +169,20 @@ export class NodeBackend implements Backend {
     return client;
   }
 
+  /** The first to whom there is a connection; another than the one that has just failed, if there is another. */
+  #chooseHelper(): NodeId | undefined {
+    const greeting: Frame = { type: "alive", text: "" };
+    const last = this.#session?.helper ?? this.#lastHelper;
+    return this.#governor
+      .helpers()
+      .toSorted((a, b) => Number(a === last) - Number(b === last))
+      .find((helper) => this.#replica.send(helper, "bulk", greeting));
+  }
+
   #endSession(error: Error): void {
     const session = this.#session;
     this.#session = undefined;
+    this.#lastHelper = session?.helper ?? this.#lastHelper;
     session?.client.fail(error);
   }
 

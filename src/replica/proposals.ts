@@ -123,10 +123,22 @@ export class Proposals {
     pending.resolve(outcome);
   }
 
-  refused(sequence: number): void {
+  /** A snapshot has brought the effects of entries that were not applied here one by one: what was on its way may be among them. */
+  overtaken(): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.term === 0) continue;
+      this.#remove(pending);
+      pending.reject(timeoutError());
+    }
+  }
+
+  /** The leader of `term` has not taken it. */
+  refused(term: number, sequence: number): void {
     const pending = this.#pending.get(sequence);
+    // A late answer of an earlier leader says nothing about what the present one does with it.
+    if (pending?.term !== term) return;
     // Sent twice, one of the two may have been taken all the same: then only a later term tells.
-    if (pending === undefined || pending.forwards !== 1) return;
+    if (pending.forwards !== 1) return;
     pending.term = 0;
     pending.forwards = 0;
   }

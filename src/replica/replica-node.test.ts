@@ -165,3 +165,67 @@ test("history is compacted by itself after its time", async () => {
   );
   assert.ok(world.node(0).replica.store.compactRevision < world.node(0).replica.store.revision);
 });
+
+test("a dead voter of four is replaced by the standby within 15 s, and comes back as standby", async () => {
+  const world = await threeVoters();
+  await world.join();
+  await world.until(() => world.roles() === "voter voter voter standby", "the standby");
+  const victim = (world.leader() + 1) % 3;
+  world.kill(victim);
+  const before = world.clock.nowMs();
+  await world.until(() => world.leader() >= 0 && world.roles().endsWith("voter"), "the promotion");
+  assert.ok(world.clock.nowMs() - before < 15_000);
+  await world.run(1000);
+  const { decisions, highlyAvailable } = world.node(world.leader()).status();
+  assert.match(
+    decisions.at(-1)?.text ?? "",
+    new RegExp(`^n3 became a voter in place of n${victim}, which has not answered for 10 s`),
+  );
+  assert.equal(highlyAvailable, true);
+  world.start(victim);
+  await world.until(() => sameState(world), "the victim to catch up");
+  assert.equal(world.roles().split(" ")[victim], "standby");
+});
+
+test("eight nodes are three voters, three standbys and two spares; a spare serves what it does not hold", async () => {
+  const world = await threeVoters();
+  for (let at = 3; at < 8; at++) await world.join();
+  const expected = "voter voter voter standby standby standby spare spare";
+  await world.until(() => world.roles() === expected, "the roles");
+  const spare = world.node(7);
+  await world.run(1000);
+  const watch = new Recording(spare.backend, "/s");
+  const { revision } = await world.during(spare.backend.transact(put("/s")));
+  await world.until(() => watch.revision >= revision, "the event");
+  assert.equal(watch.events.length, 1);
+  assert.equal((await world.during(spare.backend.range({ key: "/s" }))).kvs[0]?.modRevision, revision);
+  assert.equal(spare.replica.store.position.index, 0);
+  assert.equal((await world.during(spare.backend.status())).ready, true);
+
+  // Its helper dies: the watch says so at once, and the next call finds another helper.
+  world.kill(world.leader());
+  await world.until(() => watch.ended, "the end of the watch", 5000);
+  assert.ok(watch.error !== undefined);
+  await world.until(() => world.leader() >= 0, "a new leader");
+  await world.run(1000);
+  await world.during(spare.backend.transact(put("/s2")));
+});
+
+test("a member is removed, also the leader; what is left stays writable", async () => {
+  const world = await threeVoters();
+  const leader = world.leader();
+  const { id } = world.machines[leader]?.member ?? { id: "" };
+  await world.during(world.node(leader).admin("removeMember", id));
+  world.kill(leader);
+  await world.until(() => world.leader() >= 0, "a leader");
+  await world.until(() => world.node(world.leader()).replica.confState.voters.length === 1, "one voter");
+  await world.during(world.node(world.leader()).backend.transact(put("/left")));
+  assert.deepEqual(
+    world
+      .node(world.leader())
+      .status()
+      .members.map(({ role }) => role)
+      .toSorted(),
+    ["standby", "voter"],
+  );
+});

@@ -507,6 +507,7 @@ export class Replica {
     this.#store = this.ports.state.adopt(writer);
     this.#store.batch(() => this.#store.setNote("received", String(this.#store.position.index)));
     this.#flushState();
+    this.proposals.overtaken();
     this.reads.applied(this.#store.position.index);
     this.#updatePeers();
     this.#hooks.onChange();
@@ -612,9 +613,14 @@ export class Replica {
   /** The live voter that has most of the log, or undefined when this replica doesn't lead or is alone. */
   bestSuccessor(): NodeId | undefined {
     const { progress } = this.#node.status();
+    const witnesses = new Set(
+      this.#cluster?.members.filter((each) => each.witness).map((each) => parseMemberId(each.id)),
+    );
     return [...progress]
       .filter(([id, member]) => id !== this.id && !member.isLearner && member.recentActive)
-      .toSorted(([, a], [, b]) => b.match - a.match)[0]?.[0];
+      .toSorted(
+        ([a, x], [b, y]) => Number(witnesses.has(a)) - Number(witnesses.has(b)) || y.match - x.match,
+      )[0]?.[0];
   }
 
   #updateLeadership(): void {
@@ -675,7 +681,7 @@ export class Replica {
         this.#onForward(frame, reply);
         break;
       case "refused":
-        this.proposals.refused(frame.sequence);
+        this.proposals.refused(frame.term, frame.sequence);
         break;
       case "call":
         void this.calls.serve(from, frame, reply);
@@ -715,7 +721,7 @@ export class Replica {
     const leads = role === "leader" && term === frame.term;
     if (leads && !this.#forwarded.take(frame.term, frame.floor, frame.data)) return;
     if (leads && this.trouble === undefined && this.#proposeHere(frame.data)) return;
-    reply(encodeFrame({ type: "refused", sequence: this.#forwarded.forget(frame.data) }));
+    reply(encodeFrame({ type: "refused", term: frame.term, sequence: this.#forwarded.forget(frame.data) }));
   }
 
   #onUnreachable(peer: NodeId): void {
