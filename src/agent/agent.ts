@@ -4,7 +4,7 @@
  * one that both know is adopted as it is.
  */
 import { mkdir, readFile } from "node:fs/promises";
-import type { Clock, Logger, Random } from "#base/ports.ts";
+import type { Clock, Logger, Random, Timer } from "#base/ports.ts";
 import { createEventRecorder } from "#client/event-recorder.ts";
 import { createInformer } from "#client/informer.ts";
 import type { IndexedInformer } from "#client/informer.ts";
@@ -12,6 +12,7 @@ import { systemClock, systemRandom } from "#client/system-clock.ts";
 import type { Client } from "#client/types.ts";
 import type { Taint } from "kubernetes-types/core/v1.js";
 import { Cgroups } from "./cgroups.ts";
+import { rotateLogs } from "./container-logs.ts";
 import { recordPodEvent } from "./container-starter.ts";
 import { Semaphore } from "./context.ts";
 import type { AgentContext } from "./context.ts";
@@ -92,6 +93,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
 const defaultVersion = "v1.32.13+trivet.0.1.0";
 const mebibyte = 1024 * 1024;
+const logCheckMs = 10_000;
 
 class NodeAgent implements Agent {
   #options: AgentOptions;
@@ -102,6 +104,7 @@ class NodeAgent implements Agent {
   #services: IndexedInformer<Service>;
   #registration: Registration;
   #server: AgentServer | undefined;
+  #logTimer: Timer | undefined;
   #runtimeVersion = "";
   #problem: string | undefined = "the agent is starting";
   #closed = false;
@@ -210,6 +213,7 @@ class NodeAgent implements Agent {
         nodeName: this.#options.nodeName,
       });
     this.#registration.start();
+    this.#keepLogsSmall();
     this.#pods.onChange((pod, old) => this.#onPod(pod, old));
     for (const pod of this.#pods.list()) this.#onPod(pod, undefined);
     void this.#pods.whenSynced().then(async () => {
@@ -222,6 +226,7 @@ class NodeAgent implements Agent {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#logTimer?.cancel();
     this.#pods.stop();
     this.#services.stop();
     this.#registration.close();
@@ -271,6 +276,17 @@ class NodeAgent implements Agent {
       await volumes.remove(uid);
       await cgroups.remove(uid);
     }
+  }
+
+  #keepLogsSmall(): void {
+    const { clock, logger } = this.#context;
+    this.#logTimer = clock.setTimer(logCheckMs, () => {
+      void rotateLogs(this.#context, clock.nowMs())
+        .catch((error: unknown) => logger.warn("a log could not be turned over", { error: String(error) }))
+        .then(() => {
+          if (!this.#closed) this.#keepLogsSmall();
+        });
+    });
   }
 
   #nodeFacts() {

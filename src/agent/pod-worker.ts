@@ -7,6 +7,7 @@ import { readFile, rm } from "node:fs/promises";
 import { StatusError } from "#base/errors.ts";
 import type { Timer } from "#base/ports.ts";
 import { StartError, recordPodEvent, startContainer } from "./container-starter.ts";
+import { removeLog } from "./container-logs.ts";
 import type { AgentContext } from "./context.ts";
 import { errorText, isNotFound } from "./cri/runtime-client.ts";
 import { sandboxConfig } from "./cri/sandbox-config.ts";
@@ -405,7 +406,7 @@ export class PodWorker {
     for (const container of old.containers) {
       await ignoreMissing(runtime.removeContainer(container.id));
       const log = `${paths.podLogsOf(this.#pod)}/${container.name}/${container.restartCount}.log`;
-      await rm(log, { force: true });
+      await removeLog(log);
     }
     for (const id of old.sandboxes) await ignoreMissing(runtime.removeSandbox(id));
   }
