@@ -52,6 +52,8 @@ export async function boot(lab: LabState, host: HostState): Promise<ProcessId> {
   for (const path of ownDirectories) await mkdir(join(disk, path), { recursive: true });
   await mkdir(join(disk, "etc"), { recursive: true });
   await writeFile(join(disk, "etc/hosts"), hostsFile(lab));
+  // The machine's name servers are out of reach here; to ask them would only mean to wait.
+  await writeFile(join(disk, "etc/resolv.conf"), "");
   await createCgroups(lab.id, host.name);
 
   // A file, because a script in the arguments would fill every listing of processes.
@@ -104,10 +106,11 @@ function bootScript(host: HostState, disk: string): string {
     );
   }
   lines.push(
+    `mount --bind '${disk}/etc/hosts' /etc/hosts`,
+    `test ! -f /etc/resolv.conf || mount --bind '${disk}/etc/resolv.conf' /etc/resolv.conf`,
+    ...ownDirectories.map((path) => `mount --bind '${disk}${path}' '${path}'`),
     "mount -t tmpfs -o mode=755 tmpfs /run",
     "mkdir -p /run/lock",
-    `mount --bind '${disk}/etc/hosts' /etc/hosts`,
-    ...ownDirectories.map((path) => `mount --bind '${disk}${path}' '${path}'`),
     "echo $pid",
     "exec > /dev/null 2>&1",
     "while :; do sleep 2147483 & wait $!; done",
