@@ -4,6 +4,7 @@ import type { WatchHub } from "../cache/watch-hub.ts";
 import type { ResourceRegistry } from "../registry.ts";
 import type { AdmissionPlugin } from "./admission.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { validatingAdmissionPolicy } from "./validating-admission-policy.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { defaultTolerations, priority, runtimeClass, taintNewNodes } from "./pod-defaults.ts";
 import { serviceAccount } from "./service-account.ts";
@@ -26,5 +27,6 @@ export function admissionPlugins(options: {
     storageObjectInUseProtection,
     runtimeClass(registry),
     defaultIngressClass(registry),
+    validatingAdmissionPolicy(registry),
   ];
 }

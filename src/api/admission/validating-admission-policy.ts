@@ -5,7 +5,7 @@
  */
 import { StatusError, statusReasons } from "#base/errors.ts";
 import type { StatusReason } from "#base/errors.ts";
-import { selectorMatches } from "#kinds/label-selector.ts";
+import { matchesLabelSelector } from "#kinds/label-selector.ts";
 import type { LabelSelector } from "#kinds/label-selector.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { CelCompileError, compileExpression, firstLine } from "#api/cel/environment.ts";
@@ -304,12 +304,12 @@ function matches(
   if (
     namespaceSelector !== undefined &&
     namespace !== undefined &&
-    !selectorMatches(namespaceSelector, namespace.metadata.labels ?? {})
+    !matchesLabelSelector(namespaceSelector, namespace.metadata.labels ?? {})
   )
     return false;
   if (objectSelector === undefined) return true;
   return [request.object, request.old].some(
-    (each) => each !== undefined && selectorMatches(objectSelector, each.metadata.labels ?? {}),
+    (each) => each !== undefined && matchesLabelSelector(objectSelector, each.metadata.labels ?? {}),
   );
 }
 
@@ -360,6 +360,6 @@ function paramsOf(
       : stored.cache
           .list(namespace)
           .map((entry) => entry.decode())
-          .filter((each) => selectorMatches(paramRef.selector ?? {}, each.metadata.labels ?? {}));
+          .filter((each) => matchesLabelSelector(paramRef.selector ?? {}, each.metadata.labels ?? {}));
   return found.length === 0 ? "missing" : found;
 }

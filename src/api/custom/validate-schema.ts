@@ -256,8 +256,6 @@ function checkStructural(schema: Schema, path: string, place: Place, errors: Fie
     errors.push(
       invalid(`${path}.type`, schema.type, "must be object if x-kubernetes-embedded-resource is true"),
     );
-  if (intOrString && schema.type !== undefined)
-    errors.push(forbidden(`${path}.type`, "must be empty if x-kubernetes-int-or-string is true"));
   if (schema.type === "array" && schema.items === undefined)
     errors.push(required(`${path}.items`, "must be specified"));
   if (place === "root" || embedded) checkMetadata(schema, path, errors);

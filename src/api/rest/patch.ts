@@ -133,7 +133,7 @@ function decodePatched(
   options: WriteOptions,
   warnings: string[],
 ): KubeObject {
-  const text = JSON.stringify(result);
+  const text = patchedText(result);
   if (typeof result !== "object" || result === null || Array.isArray(result)) {
     throw badRequest(`the patched document is not an object: ${text}`);
   }
@@ -150,9 +150,26 @@ function decodePatched(
     if (!(error instanceof StatusError)) throw error;
     const why = error.message.replace(/^.* cannot be handled as a [^:]*: /, "");
     throw invalidError({ group: "", kind: "", name: "" }, [
-      invalid("patch", why.startsWith("strict decoding error") ? JSON.stringify(result) : text, why),
+      invalid("patch", text, why),
     ]);
   }
+}
+
+const metadataOrder = ["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"];
+
+/** The patched document as upstream shows it: top-level keys sorted, metadata in the order of its type. */
+function patchedText(document: unknown): string {
+  if (typeof document !== "object" || document === null || Array.isArray(document)) return JSON.stringify(document);
+  const entries = Object.entries(document).sort(([left], [right]) => (left < right ? -1 : 1));
+  const sorted = entries.map(([key, value]): [string, unknown] => {
+    if (key !== "metadata" || typeof value !== "object" || value === null) return [key, value];
+    const rank = (name: string): number => {
+      const at = metadataOrder.indexOf(name);
+      return at < 0 ? metadataOrder.length : at;
+    };
+    return [key, Object.fromEntries(Object.entries(value).sort(([left], [right]) => rank(left) - rank(right)))];
+  });
+  return JSON.stringify(Object.fromEntries(sorted));
 }
 
 async function apply(core: ApiCore, request: ResourceRequest, options: WriteOptions): Promise<Answer> {
