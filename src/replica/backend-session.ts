@@ -86,6 +86,7 @@ class Outbox {
 
 interface Call {
   deadlineMs: number;
+  isWrite: boolean;
   resolve(from: ByteReader): void;
   reject(error: Error): void;
 }
@@ -211,7 +212,8 @@ export class BackendClient implements Backend {
     const watches = [...this.#watches.values()];
     this.#calls.clear();
     this.#watches.clear();
-    for (const call of calls) call.reject(error);
+    // A write that was sent may have taken place all the same.
+    for (const call of calls) call.reject(call.isWrite ? timeoutError() : error);
     for (const sink of watches) sink.onEnd(error);
     this.#tellLeadership({ leading: false, term: this.#leadership?.term ?? 0 });
   }
@@ -228,6 +230,7 @@ export class BackendClient implements Backend {
     return new Promise((resolve, reject) => {
       this.#calls.set(id, {
         deadlineMs: this.#nowMs() + this.#timeoutMs,
+        isWrite: method === "transact" || method === "compact",
         resolve: (from) => resolve(read(from)),
         reject,
       });

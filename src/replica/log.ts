@@ -53,6 +53,10 @@ interface Segment {
   lastIndex: number;
 }
 
+// Raft asks beyond the log's ends as a matter of course: a stack trace each time would cost more than the answer.
+const compacted = new CompactedError();
+const unavailable = new UnavailableError();
+
 const spareName = "spare";
 const maxBatchBytes = 1 << 20;
 
@@ -116,15 +120,15 @@ export class ReplicaLog {
 
   term(index: number): number {
     if (index === this.#state.compactIndex) return this.#state.compactTerm;
-    if (index < this.#state.compactIndex) throw new CompactedError();
+    if (index < this.#state.compactIndex) throw compacted;
     const entry = this.#entries[index - this.firstIndex];
-    if (entry === undefined) throw new UnavailableError();
+    if (entry === undefined) throw unavailable;
     return entry.term;
   }
 
   entries(low: number, high: number, maxBytes: number): Entry[] {
-    if (low < this.firstIndex) throw new CompactedError();
-    if (high > this.lastIndex + 1) throw new UnavailableError();
+    if (low < this.firstIndex) throw compacted;
+    if (high > this.lastIndex + 1) throw unavailable;
     const found: Entry[] = [];
     let size = 0;
     for (let index = low; index < high; index++) {

@@ -65,7 +65,8 @@ export interface ReplicaHooks {
   onFatal(error: Error): void;
 }
 
-const flushAfterBytes = 4 << 20;
+/** A checkpoint flushes each changed page once: seldom enough that pages change many times in between. */
+const flushAfterBytes = 8 << 20;
 
 export class Replica {
   readonly id: NodeId;
