@@ -5,7 +5,7 @@ import type { DeliberateFault } from "./core-machine.ts";
 import { deliberateFaults } from "./deliberate-faults.ts";
 
 test("the consensus core keeps its promises under faults, and makes progress after them", () => {
-  for (let seed = 1; seed <= 30; seed++) run(seed);
+  for (let seed = 1; seed <= 20; seed++) run(seed);
 });
 
 // Each of these has shown a bug when it was found.
@@ -19,6 +19,13 @@ for (const [seed, story] of Object.entries(regressions)) {
   test(`regression: ${story} (seed ${seed})`, () => run(Number(seed)));
 }
 
+/** Where to look first: these take luck. */
+const knownSeeds: Record<string, number> = {
+  "votes are not written to disk": 60,
+  "snapshots carry the newest configuration, not the one at their index": 53,
+  "membership changes enter the log without validation": 16,
+};
+
 test("a seed replays exactly", () => {
   assert.deepEqual(new CoreSimulation(6).run(), new CoreSimulation(6).run());
 });
@@ -26,8 +33,11 @@ test("a seed replays exactly", () => {
 test("deliberate faults are found", async (t) => {
   for (const [name, fault] of Object.entries(deliberateFaults)) {
     await t.test(name, () => {
-      for (let seed = 1; seed <= 200; seed++) if (finds(seed, fault)) return;
-      assert.fail("no seed finds it");
+      const seeds = [knownSeeds[name] ?? 1, ...Array.from({ length: 200 }, (_, position) => position + 1)];
+      assert.ok(
+        seeds.some((seed) => finds(seed, fault)),
+        "no seed finds it",
+      );
     });
   }
 });

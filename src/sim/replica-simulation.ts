@@ -32,7 +32,7 @@ export interface ReplicaReport {
 export interface ReplicaSimulationOptions {
   faultyMs?: number;
   trace?(line: string): void;
-  /** A deliberate mistake in a machine that is about to start. */
+  /** Makes a deliberate mistake in a machine that has just started. */
   sabotage?(machine: ReplicaMachine): void;
 }
 
@@ -137,8 +137,8 @@ export class ReplicaSimulation {
 
   #start(machine: ReplicaMachine): void {
     this.#trace(`-- start ${machine.memberId}`);
-    this.#options.sabotage?.(machine);
     machine.start();
+    this.#options.sabotage?.(machine);
   }
 
   async #step(untilMs: number): Promise<boolean> {

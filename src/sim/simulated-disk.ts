@@ -21,6 +21,8 @@ const sectorBytes = 512;
 export class SimulatedDisk implements Disk {
   /** How long a flush takes now. */
   flushMs = 2;
+  /** A deliberate fault: flushes are reported, and do not happen. */
+  liesAboutFlushes = false;
   readonly #files = new Map<string, File>();
   readonly #random: SeededRandom;
   readonly #later: (delayMs: number, action: () => void) => void;
@@ -55,7 +57,9 @@ export class SimulatedDisk implements Disk {
       flush: (done) => {
         const count = file.unflushed.length;
         this.#later(this.flushMs * this.#random.between(0.5, 2), () => {
-          for (const write of file.unflushed.splice(0, count)) file.durable = written(file.durable, write);
+          if (!this.liesAboutFlushes) {
+            for (const write of file.unflushed.splice(0, count)) file.durable = written(file.durable, write);
+          }
           done(undefined);
         });
       },
