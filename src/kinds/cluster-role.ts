@@ -25,8 +25,14 @@ export const clusterRole = defineKind<ClusterRoleObject>({
   schemaName: "io.k8s.api.rbac.v1.ClusterRole",
   verbs: allVerbs,
   validateName: pathSegmentErrors,
-  validate: ({ rules, aggregationRule }) => [...validateRules(rules, false), ...aggregationErrors(aggregationRule)],
-  validateUpdate: ({ rules, aggregationRule }) => [...validateRules(rules, false), ...aggregationErrors(aggregationRule)],
+  validate: ({ rules, aggregationRule }) => [
+    ...validateRules(rules, false),
+    ...aggregationErrors(aggregationRule),
+  ],
+  validateUpdate: ({ rules, aggregationRule }) => [
+    ...validateRules(rules, false),
+    ...aggregationErrors(aggregationRule),
+  ],
   columns: [nameColumn, createdAtColumn],
 });
 
@@ -43,6 +49,8 @@ function aggregationErrors(aggregation: AggregationRule | undefined): FieldError
   return selectors.flatMap((selector, index) => {
     const at = `aggregationRule.clusterRoleSelectors[${index}]`;
     const errors = validateLabelSelector(selector, at);
-    return errors.length === 0 ? [] : [...errors, invalid(at, goLabelSelector(selector), "invalid label selector.")];
+    return errors.length === 0
+      ? []
+      : [...errors, invalid(at, goLabelSelector(selector), "invalid label selector.")];
   });
 }

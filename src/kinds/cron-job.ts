@@ -80,9 +80,25 @@ export const cronJob = defineKind<CronJobObject>({
 
 /** Jobs of a CronJob get their counts only when they are made. */
 function defaultJobTemplate(spec: FullJobSpec): void {
-  const { completions, parallelism, completionMode, suspend, backoffLimit, podReplacementPolicy, manualSelector } = spec;
+  const {
+    completions,
+    parallelism,
+    completionMode,
+    suspend,
+    backoffLimit,
+    podReplacementPolicy,
+    manualSelector,
+  } = spec;
   defaultJobSpec(spec);
-  const given = { completions, parallelism, completionMode, suspend, backoffLimit, podReplacementPolicy, manualSelector };
+  const given = {
+    completions,
+    parallelism,
+    completionMode,
+    suspend,
+    backoffLimit,
+    podReplacementPolicy,
+    manualSelector,
+  };
   for (const [field, value] of Object.entries(given))
     if (value === undefined) delete (spec as unknown as Record<string, unknown>)[field];
 }
@@ -94,12 +110,25 @@ function validateSpec(spec: CronJobSpec): FieldError[] {
   else {
     errors.push(...cronErrors(schedule).map((each) => invalid("spec.schedule", schedule, each)));
     if (schedule.includes("TZ"))
-      errors.push(invalid("spec.schedule", schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
+      errors.push(
+        invalid(
+          "spec.schedule",
+          schedule,
+          "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+        ),
+      );
   }
   if (timeZone !== undefined) {
-    if (timeZone === "") errors.push(invalid("spec.timeZone", timeZone, "timeZone must be nil or non-empty string"));
+    if (timeZone === "")
+      errors.push(invalid("spec.timeZone", timeZone, "timeZone must be nil or non-empty string"));
     else if (timeZone.toLowerCase() === "local")
-      errors.push(invalid("spec.timeZone", timeZone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"));
+      errors.push(
+        invalid(
+          "spec.timeZone",
+          timeZone,
+          "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        ),
+      );
     else if (!isTimeZone(timeZone))
       errors.push(invalid("spec.timeZone", timeZone, `unknown time zone ${timeZone}`));
   }
@@ -108,7 +137,9 @@ function validateSpec(spec: CronJobSpec): FieldError[] {
   const policies = ["Allow", "Forbid", "Replace"];
   if (!policies.includes(policy))
     errors.push(
-      policy === "" ? required("spec.concurrencyPolicy") : notSupported("spec.concurrencyPolicy", policy, policies),
+      policy === ""
+        ? required("spec.concurrencyPolicy")
+        : notSupported("spec.concurrencyPolicy", policy, policies),
     );
   errors.push(
     ...nonNegativeErrors(spec.successfulJobsHistoryLimit, "spec.successfulJobsHistoryLimit"),
@@ -120,9 +151,7 @@ function validateSpec(spec: CronJobSpec): FieldError[] {
   if (jobSpec.manualSelector !== undefined && jobSpec.manualSelector)
     errors.push(notSupported(`${at}.spec.manualSelector`, true, ["nil", "false"]));
   if (jobSpec.selector !== undefined)
-    errors.push(
-      invalid(`${at}.spec.selector`, jobSpec.selector, "`selector` will be auto-generated"),
-    );
+    errors.push(invalid(`${at}.spec.selector`, jobSpec.selector, "`selector` will be auto-generated"));
   return [...errors, ...validateJobSpec(jobSpec, `${at}.spec`)];
 }
 

@@ -8,9 +8,14 @@ interface Field {
 }
 
 const months = Object.fromEntries(
-  ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"].map((each, index) => [each, index + 1]),
+  ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"].map((each, index) => [
+    each,
+    index + 1,
+  ]),
 );
-const days = Object.fromEntries(["sun", "mon", "tue", "wed", "thu", "fri", "sat"].map((each, index) => [each, index]));
+const days = Object.fromEntries(
+  ["sun", "mon", "tue", "wed", "thu", "fri", "sat"].map((each, index) => [each, index]),
+);
 const fields: readonly Field[] = [
   { name: "minute", min: 0, max: 59 },
   { name: "hour", min: 0, max: 23 },
@@ -68,7 +73,8 @@ export function parseCron(text: string): CronSchedule {
   if (withoutZone.startsWith("@") && words[withoutZone] === undefined)
     throw new RangeError(`unrecognized descriptor: ${withoutZone}`);
   const parts = (words[withoutZone] ?? withoutZone).trim().split(/\s+/);
-  if (parts.length !== 5) throw new RangeError(`expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`);
+  if (parts.length !== 5)
+    throw new RangeError(`expected exactly 5 fields, found ${parts.length}: [${parts.join(" ")}]`);
   const [minutes, hours, daysOfMonth, monthSet, daysOfWeek] = parts.map((part, index) =>
     parseField(part, fields[index] ?? { name: "", min: 0, max: 0 }),
   );
@@ -94,7 +100,11 @@ export interface CalendarTime {
 
 /** True where the schedule fires in this minute. */
 export function matchesCron(schedule: CronSchedule, time: CalendarTime): boolean {
-  if (!schedule.minutes.has(time.minute) || !schedule.hours.has(time.hour) || !schedule.months.has(time.month))
+  if (
+    !schedule.minutes.has(time.minute) ||
+    !schedule.hours.has(time.hour) ||
+    !schedule.months.has(time.month)
+  )
     return false;
   const byMonth = schedule.daysOfMonth.has(time.dayOfMonth);
   const byWeek = schedule.daysOfWeek.has(time.dayOfWeek);
@@ -121,9 +131,12 @@ function parseField(text: string, field: Field): Set<number> {
       if (limits.length === 1 && start === end) end = field.max;
       if (step === 0) throw new RangeError(`step of range should be a positive number: ${expression}`);
     }
-    if (start < field.min) throw new RangeError(`beginning of range (${start}) below minimum (${field.min}): ${expression}`);
-    if (end > field.max) throw new RangeError(`end of range (${end}) above maximum (${field.max}): ${expression}`);
-    if (start > end) throw new RangeError(`beginning of range (${start}) beyond end of range (${end}): ${expression}`);
+    if (start < field.min)
+      throw new RangeError(`beginning of range (${start}) below minimum (${field.min}): ${expression}`);
+    if (end > field.max)
+      throw new RangeError(`end of range (${end}) above maximum (${field.max}): ${expression}`);
+    if (start > end)
+      throw new RangeError(`beginning of range (${start}) beyond end of range (${end}): ${expression}`);
     for (let value = start; value <= end; value += step) values.add(value);
   }
   return values;
@@ -147,7 +160,9 @@ function durationMs(text: string, whole: string): number {
   while (rest !== "") {
     const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)/.exec(rest);
     if (match === null)
-      throw new RangeError(`failed to parse duration ${whole}: time: invalid duration ${JSON.stringify(text)}`);
+      throw new RangeError(
+        `failed to parse duration ${whole}: time: invalid duration ${JSON.stringify(text)}`,
+      );
     total += Number(match[1]) * (units[match[2] ?? "s"] ?? 0);
     rest = rest.slice(match[0].length);
   }

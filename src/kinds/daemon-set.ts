@@ -3,7 +3,12 @@ import type { DaemonSetSpec, DaemonSetStatus } from "kubernetes-types/apps/v1.d.
 import { ageColumn, formatLabels, integer, nameColumn, text } from "./columns.ts";
 import { type FieldError, invalid, notSupported, required } from "./field-error.ts";
 import { goIntOrString, goLabelSelector, goPointer, goStringMap } from "./go-syntax.ts";
-import { atMostHundredPercentErrors, countOrPercentErrors, nonNegativeErrors, numberOf } from "./int-or-string.ts";
+import {
+  atMostHundredPercentErrors,
+  countOrPercentErrors,
+  nonNegativeErrors,
+  numberOf,
+} from "./int-or-string.ts";
 import { defineKind } from "./kind.ts";
 import { isEmptySelector, matchesLabelSelector, validateLabelSelector } from "./label-selector.ts";
 import type { KubeObject } from "./object.ts";
@@ -92,11 +97,23 @@ export const daemonSet = defineKind<DaemonSetObject>({
   },
   columns: [
     nameColumn,
-    integer("Desired", "Nodes that should run the pod.", (object) => object.status?.desiredNumberScheduled ?? 0),
+    integer(
+      "Desired",
+      "Nodes that should run the pod.",
+      (object) => object.status?.desiredNumberScheduled ?? 0,
+    ),
     integer("Current", "Nodes that run the pod.", (object) => object.status?.currentNumberScheduled ?? 0),
     integer("Ready", "Nodes on which the pod is ready.", (object) => object.status?.numberReady ?? 0),
-    integer("Up-to-date", "Nodes with the latest template.", (object) => object.status?.updatedNumberScheduled ?? 0),
-    integer("Available", "Nodes on which the pod is available.", (object) => object.status?.numberAvailable ?? 0),
+    integer(
+      "Up-to-date",
+      "Nodes with the latest template.",
+      (object) => object.status?.updatedNumberScheduled ?? 0,
+    ),
+    integer(
+      "Available",
+      "Nodes on which the pod is available.",
+      (object) => object.status?.numberAvailable ?? 0,
+    ),
     text("Node Selector", "Labels of the nodes that should run the pod.", ({ spec }) =>
       formatLabels(spec.template?.spec?.nodeSelector as Record<string, string> | undefined),
     ),
@@ -112,10 +129,16 @@ function validateDaemonSetSpec(spec: DaemonSetSpec): FieldError[] {
   const labels = template.metadata?.labels;
   if (errors.length === 0 && !matchesLabelSelector(selector, labels))
     errors.push(
-      invalid("spec.template.metadata.labels", goStringMap(labels), "`selector` does not match template `labels`"),
+      invalid(
+        "spec.template.metadata.labels",
+        goStringMap(labels),
+        "`selector` does not match template `labels`",
+      ),
     );
   if (selector !== undefined && isEmptySelector(selector))
-    errors.push(invalid("spec.selector", goLabelSelector(selector), "empty selector is invalid for daemonset"));
+    errors.push(
+      invalid("spec.selector", goLabelSelector(selector), "empty selector is invalid for daemonset"),
+    );
   return [
     ...errors,
     ...validatePodTemplate(template, "spec.template"),

@@ -67,7 +67,15 @@ export const deployment = defineKind<DeploymentObject>({
       validateUpdate: ({ status }, old) => [
         ...replicaStatusErrors(
           status as Record<string, unknown> | undefined,
-          ["observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "collisionCount"],
+          [
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "unavailableReplicas",
+            "collisionCount",
+          ],
           ["updatedReplicas", "readyReplicas", "availableReplicas"],
         ),
         ...((old.status?.collisionCount ?? 0) > (status?.collisionCount ?? 0)
@@ -83,7 +91,11 @@ export const deployment = defineKind<DeploymentObject>({
   },
   columns: [
     nameColumn,
-    text("Ready", "Ready pods of the pods wanted.", ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`),
+    text(
+      "Ready",
+      "Ready pods of the pods wanted.",
+      ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
+    ),
     {
       name: "Up-to-date",
       type: "string",

@@ -56,7 +56,9 @@ export const endpointSlice = defineKind<EndpointSliceObject>({
       return summarize(ports.map((each) => (each.port === undefined ? "*" : String(each.port))));
     }),
     text("Endpoints", "Addresses of the endpoints.", ({ endpoints }) =>
-      orUnset(summarize((endpoints ?? []).map((each) => each.addresses?.[0] ?? "").filter((each) => each !== ""))),
+      orUnset(
+        summarize((endpoints ?? []).map((each) => each.addresses?.[0] ?? "").filter((each) => each !== "")),
+      ),
     ),
     ageColumn,
   ],
@@ -70,7 +72,8 @@ function summarize(list: readonly string[]): string {
 function validateSlice({ addressType, endpoints, ports }: EndpointSliceObject): FieldError[] {
   const errors: FieldError[] = [];
   if (addressType === "") errors.push(required("addressType"));
-  else if (!addressTypes.includes(addressType)) errors.push(notSupported("addressType", addressType, addressTypes));
+  else if (!addressTypes.includes(addressType))
+    errors.push(notSupported("addressType", addressType, addressTypes));
   if ((endpoints ?? []).length > 1000) errors.push(tooMany("endpoints", endpoints?.length ?? 0, 1000));
   else
     for (const [index, each] of (endpoints ?? []).entries())
@@ -86,8 +89,10 @@ function validateEndpoint(endpoint: Endpoint, addressType: string, path: string)
   else if (addresses.length > 100) errors.push(tooMany(`${path}.addresses`, addresses.length, 100));
   for (const [index, address] of addresses.entries()) {
     const at = `${path}.addresses[${index}]`;
-    if (addressType === "IPv4" && !isIPv4(address)) errors.push(invalid(at, address, "must be a valid IPv4 address"));
-    if (addressType === "IPv6" && !isIPv6(address)) errors.push(invalid(at, address, "must be a valid IPv6 address"));
+    if (addressType === "IPv4" && !isIPv4(address))
+      errors.push(invalid(at, address, "must be a valid IPv4 address"));
+    if (addressType === "IPv6" && !isIPv6(address))
+      errors.push(invalid(at, address, "must be a valid IPv6 address"));
     if (addressType === "IPv4" || addressType === "IPv6") errors.push(...nonSpecialIpErrors(address, at));
     else if (addressType === "FQDN")
       errors.push(...fullyQualifiedErrors(address).map((each) => invalid(at, address, each)));
@@ -123,7 +128,9 @@ function validatePorts(ports: readonly EndpointPort[]): FieldError[] {
     names.add(name);
     if (!protocols.includes(protocol)) errors.push(notSupported(`${at}.protocol`, protocol, protocols));
     if (appProtocol !== undefined)
-      errors.push(...qualifiedNameErrors(appProtocol).map((each) => invalid(`${at}.appProtocol`, appProtocol, each)));
+      errors.push(
+        ...qualifiedNameErrors(appProtocol).map((each) => invalid(`${at}.appProtocol`, appProtocol, each)),
+      );
   }
   return errors;
 }

@@ -72,11 +72,15 @@ function validateSubset(subset: EndpointSubset, index: number): FieldError[] {
     const protocol = port.protocol ?? "";
     if (!["SCTP", "TCP", "UDP"].includes(protocol))
       errors.push(
-        protocol === "" ? required(`${at}.protocol`) : notSupported(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"]),
+        protocol === ""
+          ? required(`${at}.protocol`)
+          : notSupported(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"]),
       );
     if (port.appProtocol !== undefined)
       errors.push(
-        ...qualifiedNameErrors(port.appProtocol).map((each) => invalid(`${at}.appProtocol`, port.appProtocol, each)),
+        ...qualifiedNameErrors(port.appProtocol).map((each) =>
+          invalid(`${at}.appProtocol`, port.appProtocol, each),
+        ),
       );
   }
   return errors;
@@ -85,7 +89,8 @@ function validateSubset(subset: EndpointSubset, index: number): FieldError[] {
 function validateAddress(address: EndpointAddress, path: string): FieldError[] {
   const { ip = "", hostname, nodeName } = address;
   const errors = ipErrors(ip).map((each) => invalid(`${path}.ip`, ip, each));
-  if (hostname) errors.push(...dnsLabelErrors(hostname).map((each) => invalid(`${path}.hostname`, hostname, each)));
+  if (hostname)
+    errors.push(...dnsLabelErrors(hostname).map((each) => invalid(`${path}.hostname`, hostname, each)));
   if (nodeName !== undefined)
     errors.push(...dnsSubdomainErrors(nodeName).map((each) => invalid(`${path}.nodeName`, nodeName, each)));
   return [...errors, ...nonSpecialIpErrors(ip, `${path}.ip`)];

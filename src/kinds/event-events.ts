@@ -4,7 +4,7 @@ import { type EventObject, eventColumns, eventFieldSelectors, subjectOf } from "
 import { deepEqual } from "./equality.ts";
 import { defineKind } from "./kind.ts";
 import { byteLength } from "./metadata.ts";
-import { qualifiedNameErrors } from "./names.ts";
+import { pathSegmentErrors, qualifiedNameErrors } from "./names.ts";
 import { allVerbs } from "./strategy.ts";
 
 export const eventEvents = defineKind<EventObject>({
@@ -18,12 +18,24 @@ export const eventEvents = defineKind<EventObject>({
   schemaName: "io.k8s.api.events.v1.Event",
   verbs: allVerbs,
   createOnUpdate: true,
+  validateName: pathSegmentErrors,
   validate: validateEvent,
   validateUpdate(object, old) {
     const errors: FieldError[] = [];
-    for (const field of ["regarding", "related", "action", "reason", "type", "eventTime", "reportingController", "reportingInstance"] as const)
+    for (const field of [
+      "regarding",
+      "related",
+      "action",
+      "reason",
+      "type",
+      "eventTime",
+      "reportingController",
+      "reportingInstance",
+    ] as const)
       if (!deepEqual(object[field], old[field]))
-        errors.push(invalid(field === "regarding" ? "involvedObject" : field, object[field], "field is immutable"));
+        errors.push(
+          invalid(field === "regarding" ? "involvedObject" : field, object[field], "field is immutable"),
+        );
     return [...errors, ...validateEvent(object)];
   },
   fieldSelectors: eventFieldSelectors("regarding"),
@@ -37,9 +49,21 @@ function validateEvent(event: EventObject): FieldError[] {
   if (of === "" ? at !== "" && at !== "default" && at !== "kube-system" : of !== at)
     errors.push(invalid("involvedObject.namespace", of, "does not match event.namespace"));
   if (!event.eventTime) errors.push(required("eventTime"));
-  const { reportingController = "", reportingInstance = "", action = "", reason = "", type = "", note = "", series } = event;
+  const {
+    reportingController = "",
+    reportingInstance = "",
+    action = "",
+    reason = "",
+    type = "",
+    note = "",
+    series,
+  } = event;
   if (reportingController === "") errors.push(required("reportingController"));
-  errors.push(...qualifiedNameErrors(reportingController).map((each) => invalid("reportingController", reportingController, each)));
+  errors.push(
+    ...qualifiedNameErrors(reportingController).map((each) =>
+      invalid("reportingController", reportingController, each),
+    ),
+  );
   for (const [field, value] of Object.entries({ reportingInstance, action, reason })) {
     if (value === "") errors.push(required(field));
     if (value.length > 128) errors.push(invalid(field, "", "can have at most 128 characters"));
@@ -47,7 +71,8 @@ function validateEvent(event: EventObject): FieldError[] {
   if (byteLength(note) > 1024) errors.push(invalid("message", "", "can have at most 1024 characters"));
   if (type !== "Normal" && type !== "Warning") errors.push(invalid("type", "", `has invalid value: ${type}`));
   if (series !== undefined) {
-    if ((series.count ?? 0) < 2) errors.push(invalid("series.count", series.count ?? 0, "should be at least 2"));
+    if ((series.count ?? 0) < 2)
+      errors.push(invalid("series.count", series.count ?? 0, "should be at least 2"));
     if (!series.lastObservedTime) errors.push(required("series.lastObservedTime"));
   }
   return errors;

@@ -87,14 +87,29 @@ export const eventColumns: readonly Column<EventObject>[] = [
 ];
 
 /** Fields by which clients look for events; `reporting` and `source` name components. */
-export function eventFieldSelectors(prefix: "involvedObject" | "regarding"): Record<string, (event: EventObject) => string> {
+export function eventFieldSelectors(
+  prefix: "involvedObject" | "regarding",
+): Record<string, (event: EventObject) => string> {
   const selectors: Record<string, (event: EventObject) => string> = {
     reason: ({ reason }) => reason ?? "",
-    reportingComponent: ({ reportingComponent, reportingController }) => reportingComponent ?? reportingController ?? "",
-    source: (event) => (event.source ?? event.deprecatedSource)?.component || event.reportingComponent || event.reportingController || "",
+    reportingComponent: ({ reportingComponent, reportingController }) =>
+      reportingComponent ?? reportingController ?? "",
+    source: (event) =>
+      (event.source ?? event.deprecatedSource)?.component ||
+      event.reportingComponent ||
+      event.reportingController ||
+      "",
     type: ({ type }) => type ?? "",
   };
-  for (const field of ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"] as const)
+  for (const field of [
+    "kind",
+    "namespace",
+    "name",
+    "uid",
+    "apiVersion",
+    "resourceVersion",
+    "fieldPath",
+  ] as const)
     selectors[`${prefix}.${field}`] = (event) => subjectOf(event)[field] ?? "";
   return selectors;
 }

@@ -2,6 +2,7 @@
 import { type FieldError, invalid } from "./field-error.ts";
 import { type EventObject, eventColumns, eventFieldSelectors } from "./event-fields.ts";
 import { defineKind } from "./kind.ts";
+import { pathSegmentErrors } from "./names.ts";
 import { allVerbs } from "./strategy.ts";
 
 export const event = defineKind<EventObject>({
@@ -15,6 +16,7 @@ export const event = defineKind<EventObject>({
   schemaName: "io.k8s.api.core.v1.Event",
   verbs: allVerbs,
   createOnUpdate: true,
+  validateName: pathSegmentErrors,
   validate: validateEvent,
   validateUpdate: validateEvent,
   fieldSelectors: eventFieldSelectors("involvedObject"),

@@ -320,7 +320,11 @@ function withoutPlaceholders(value: unknown): unknown {
   if (typeof value === "string") return /^<(created|time|microtime)/.test(value) ? now : value;
   if (Array.isArray(value)) return value.map(withoutPlaceholders);
   if (!isObject(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withoutPlaceholders(each)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, each]) => each !== "<ignored>")
+      .map(([key, each]) => [key, withoutPlaceholders(each)]),
+  );
 }
 
 function bodyOf(scenario: Scenario, body: unknown): unknown {

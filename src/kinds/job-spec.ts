@@ -1,6 +1,14 @@
 /** The spec of a Job, which CronJobs carry as a template: defaults and validation. */
 import type { JobSpec, PodFailurePolicyRule } from "kubernetes-types/batch/v1.d.ts";
-import { type FieldError, duplicate, invalid, omittedValue, notSupported, required, tooMany } from "./field-error.ts";
+import {
+  type FieldError,
+  duplicate,
+  invalid,
+  omittedValue,
+  notSupported,
+  required,
+  tooMany,
+} from "./field-error.ts";
 import { goPointer } from "./go-syntax.ts";
 import { nonNegativeErrors } from "./int-or-string.ts";
 import { validateLabelSelector } from "./label-selector.ts";
@@ -71,13 +79,18 @@ export function validateJobSpec(spec: FullJobSpec, path: string): FieldError[] {
     for (const field of ["backoffLimitPerIndex", "maxFailedIndexes"] as const)
       if (spec[field] !== undefined)
         errors.push(invalid(`${path}.${field}`, spec[field], "requires indexed completion mode"));
-  errors.push(...failurePolicyErrors(spec, path), ...successPolicyErrors(spec, indexed, `${path}.successPolicy`));
+  errors.push(
+    ...failurePolicyErrors(spec, path),
+    ...successPolicyErrors(spec, indexed, `${path}.successPolicy`),
+  );
   const replacement = spec.podReplacementPolicy;
   const replacements = spec.podFailurePolicy === undefined ? ["Failed", "TerminatingOrFailed"] : ["Failed"];
   if (replacement !== undefined && !replacements.includes(replacement))
     errors.push(notSupported(`${path}.podReplacementPolicy`, replacement, replacements));
   if (spec.managedBy !== undefined)
-    errors.push(...domainPathErrors(spec.managedBy).map((each) => invalid(`${path}.managedBy`, spec.managedBy, each)));
+    errors.push(
+      ...domainPathErrors(spec.managedBy).map((each) => invalid(`${path}.managedBy`, spec.managedBy, each)),
+    );
   const template = spec.template ?? {};
   errors.push(...validatePodTemplate(template, `${path}.template`));
   const restart = template.spec?.restartPolicy ?? "";
@@ -119,7 +132,10 @@ function failureRuleErrors(
 ): FieldError[] {
   const errors: FieldError[] = [];
   const { action = "" as string, onExitCodes } = rule;
-  if (action === "") errors.push(required(`${path}.action`, `valid values: [${actions.map((each) => `"${each}"`).join(" ")}]`));
+  if (action === "")
+    errors.push(
+      required(`${path}.action`, `valid values: [${actions.map((each) => `"${each}"`).join(" ")}]`),
+    );
   else if (action === "FailIndex") {
     if (spec.backoffLimitPerIndex === undefined)
       errors.push(invalid(`${path}.action`, action, "requires the backoffLimitPerIndex to be set"));
@@ -134,10 +150,23 @@ function failureRuleErrors(
     const name = onExitCodes.containerName;
     if (name !== undefined && !names.has(name))
       errors.push(
-        invalid(`${at}.containerName`, name, "must be one of the container or initContainer names in the pod template"),
+        invalid(
+          `${at}.containerName`,
+          name,
+          "must be one of the container or initContainer names in the pod template",
+        ),
       );
     if (values.length === 0)
-      errors.push(invalid(`${at}.values`, { goSyntax: onExitCodes.values === null || onExitCodes.values === undefined ? "[]int32(nil)" : "[]int32{}" }, "at least one value is required"));
+      errors.push(
+        invalid(
+          `${at}.values`,
+          {
+            goSyntax:
+              onExitCodes.values === null || onExitCodes.values === undefined ? "[]int32(nil)" : "[]int32{}",
+          },
+          "at least one value is required",
+        ),
+      );
     else if (values.length > 255) errors.push(tooMany(`${at}.values`, values.length, 255));
     const seen = new Set<number>();
     let ordered = true;
@@ -192,7 +221,10 @@ function successPolicyErrors(spec: FullJobSpec, indexed: boolean, path: string):
         "requires indexed completion mode",
       ),
     ];
-  if (rules.length === 0) return [required(`${path}.rules`, "at least one rules must be specified when the successPolicy is specified")];
+  if (rules.length === 0)
+    return [
+      required(`${path}.rules`, "at least one rules must be specified when the successPolicy is specified"),
+    ];
   if (rules.length > 20) return [tooMany(`${path}.rules`, rules.length, 20)];
   const completions = spec.completions ?? 0;
   return rules.flatMap((rule, index) => {
@@ -205,7 +237,11 @@ function successPolicyErrors(spec: FullJobSpec, indexed: boolean, path: string):
       const parsed = countIndexes(rule.succeededIndexes, completions);
       if (typeof parsed === "string")
         errors.push(
-          invalid(`${at}.succeededIndexes`, rule.succeededIndexes, `error parsing succeededIndexes: ${parsed}`),
+          invalid(
+            `${at}.succeededIndexes`,
+            rule.succeededIndexes,
+            `error parsing succeededIndexes: ${parsed}`,
+          ),
         );
       else total = parsed;
     }
@@ -242,12 +278,14 @@ function countIndexes(text: string, completions: number): number | string {
     const limits = part.split("-");
     if (limits.length > 2) return `cannot parse interval, too many ends: ${JSON.stringify(part)}`;
     const numbers = limits.map((each) => (/^\d+$/.test(each) ? Number(each) : Number.NaN));
-    if (numbers.some(Number.isNaN)) return `cannot convert string to integer for index: ${JSON.stringify(limits[numbers.findIndex(Number.isNaN)])}`;
+    if (numbers.some(Number.isNaN))
+      return `cannot convert string to integer for index: ${JSON.stringify(limits[numbers.findIndex(Number.isNaN)])}`;
     const [first = 0, end = first] = numbers;
     for (const [index, value] of [first, ...(limits.length === 2 ? [end] : [])].entries())
       if (value >= completions) return `too large index: ${JSON.stringify(limits[index])}`;
     if (last >= first) return `non-increasing order, previous: ${last}, current: ${first}`;
-    if (limits.length === 2 && end <= first) return `non-increasing order, previous: ${first}, current: ${end}`;
+    if (limits.length === 2 && end <= first)
+      return `non-increasing order, previous: ${first}, current: ${end}`;
     count += end - first + 1;
     last = end;
   }

@@ -45,7 +45,8 @@ export const job = defineKind<JobObject>({
   canonicalize({ metadata, spec }) {
     // Without labels of its own, a job has those of its template.
     const labels = spec.template?.metadata?.labels;
-    if (Object.keys(metadata.labels ?? {}).length === 0 && labels !== undefined) metadata.labels = { ...labels };
+    if (Object.keys(metadata.labels ?? {}).length === 0 && labels !== undefined)
+      metadata.labels = { ...labels };
   },
   validate: validateJob,
   validateUpdate(object, old) {
@@ -126,13 +127,7 @@ function validateJob(object: JobObject): FieldError[] {
       keys.flatMap((key) =>
         labels?.[key] === value
           ? []
-          : [
-              invalid(
-                `spec.template.metadata.labels[${key}]`,
-                goStringMap(labels),
-                `must be '${value}'`,
-              ),
-            ],
+          : [invalid(`spec.template.metadata.labels[${key}]`, goStringMap(labels), `must be '${value}'`)],
       );
     errors.push(...wrong(uidLabels, metadata.uid), ...wrong(nameLabels, metadata.name ?? ""));
     if (spec.selector !== undefined && !deepEqual(spec.selector.matchLabels, expected))
@@ -143,13 +138,21 @@ function validateJob(object: JobObject): FieldError[] {
     const hostname = `${metadata.name ?? ""}-${(spec.completions ?? 0) - 1}`;
     if (dnsLabelErrors(hostname).length > 0)
       errors.push(
-        invalid("metadata.name", metadata.name ?? "", `will not able to create pod with invalid DNS label: ${hostname}`),
+        invalid(
+          "metadata.name",
+          metadata.name ?? "",
+          `will not able to create pod with invalid DNS label: ${hostname}`,
+        ),
       );
   }
   if (spec.selector === undefined) errors.push(required("spec.selector"));
   else if (!matchesLabelSelector(spec.selector, labels))
     errors.push(
-      invalid("spec.template.metadata.labels", goStringMap(labels), "`selector` does not match template `labels`"),
+      invalid(
+        "spec.template.metadata.labels",
+        goStringMap(labels),
+        "`selector` does not match template `labels`",
+      ),
     );
   return errors;
 }
@@ -191,7 +194,13 @@ function immutableErrors(spec: FullJobSpec, old: JobObject): FieldError[] {
   }
   if (!deepEqual(template, before.template))
     errors.push(invalid("spec.template", spec.template, "field is immutable"));
-  for (const field of ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] as const)
+  for (const field of [
+    "completionMode",
+    "podFailurePolicy",
+    "backoffLimitPerIndex",
+    "managedBy",
+    "successPolicy",
+  ] as const)
     immutable(field);
   return errors;
 }

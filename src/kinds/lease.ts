@@ -26,7 +26,11 @@ export const lease = defineKind<LeaseObject>({
   prepareUpdate: dropDisabled,
   validate: validateLease,
   validateUpdate: validateLease,
-  columns: [nameColumn, text("Holder", "Who holds the lease.", ({ spec }) => spec.holderIdentity ?? ""), ageColumn],
+  columns: [
+    nameColumn,
+    text("Holder", "Who holds the lease.", ({ spec }) => spec.holderIdentity ?? ""),
+    ageColumn,
+  ],
 });
 
 /** Fields of coordinated leader election, which is off by default upstream. */

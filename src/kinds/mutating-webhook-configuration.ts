@@ -1,11 +1,12 @@
 /** MutatingWebhookConfiguration (admissionregistration.k8s.io/v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
+import { ageColumn, integer, nameColumn } from "./columns.ts";
+import { type WebhookConfigurationObject, defaultWebhooks, validateWebhooks } from "./webhooks.ts";
 import { defineKind } from "./kind.ts";
-import { allVerbs } from "./strategy.ts";
+import { allVerbs, withGeneration } from "./strategy.ts";
 
 const schemaName = "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration";
 
-export const mutatingWebhookConfiguration = defineKind({
+export const mutatingWebhookConfiguration = defineKind<WebhookConfigurationObject>({
   group: "admissionregistration.k8s.io",
   version: "v1",
   kind: "MutatingWebhookConfiguration",
@@ -15,5 +16,9 @@ export const mutatingWebhookConfiguration = defineKind({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
-  columns: [nameColumn, ageColumn],
+  ...withGeneration<WebhookConfigurationObject>(["webhooks"]),
+  applyDefaults: ({ webhooks }) => defaultWebhooks(webhooks ?? [], true),
+  validate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
+  validateUpdate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
+  columns: [nameColumn, integer("Webhooks", "Number of webhooks.", ({ webhooks }) => (webhooks ?? []).length), ageColumn],
 });

@@ -200,13 +200,12 @@ function regexText(text: string, pattern: string, examples: string[]): string {
 
 /** "acme.io/foo": a domain and a path. */
 export function domainPathErrors(value: string): string[] {
-  if (value === "") return ["must be a domain-prefixed path (such as \"acme.io/foo\")"];
+  if (value === "") return ['must be a domain-prefixed path (such as "acme.io/foo")'];
   const slash = value.indexOf("/");
-  if (slash <= 0 || slash === value.length - 1) return ['must be a domain-prefixed path (such as "acme.io/foo")'];
+  if (slash <= 0 || slash === value.length - 1)
+    return ['must be a domain-prefixed path (such as "acme.io/foo")'];
   const domain = dnsSubdomainErrors(value.slice(0, slash));
   if (domain.length > 0) return domain;
   const path = /^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/;
-  return path.test(value.slice(slash + 1))
-    ? []
-    : [`Invalid path`];
+  return path.test(value.slice(slash + 1)) ? [] : [`Invalid path`];
 }

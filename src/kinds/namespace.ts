@@ -52,7 +52,9 @@ export const namespace = defineKind<NamespaceObject>({
       validateUpdate({ metadata, status }) {
         const phase = status?.phase ?? "";
         if (metadata.deletionTimestamp === undefined)
-          return phase === "Active" ? [] : [invalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")];
+          return phase === "Active"
+            ? []
+            : [invalid("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")];
         return phase === "Terminating"
           ? []
           : [invalid("status.Phase", phase, "may only be 'Terminating' if `deletionTimestamp` is not empty")];
@@ -60,7 +62,11 @@ export const namespace = defineKind<NamespaceObject>({
     }),
   },
   fieldSelectors: { "status.phase": ({ status }) => status?.phase ?? "" },
-  columns: [nameColumn, text("Status", "Active or Terminating.", ({ status }) => status?.phase ?? ""), ageColumn],
+  columns: [
+    nameColumn,
+    text("Status", "Active or Terminating.", ({ status }) => status?.phase ?? ""),
+    ageColumn,
+  ],
   resetFields: ["status"],
 });
 
@@ -74,7 +80,11 @@ function finalizerErrors(spec: NamespaceSpec): FieldError[] {
     const errors = qualifiedNameErrors(each).map((text) => invalid("spec.finalizers", each, text));
     if (!each.includes("/") && each !== "kubernetes")
       errors.push(
-        invalid("spec.finalizers", each, "name is neither a standard finalizer name nor is it fully qualified"),
+        invalid(
+          "spec.finalizers",
+          each,
+          "name is neither a standard finalizer name nor is it fully qualified",
+        ),
       );
     return errors;
   });

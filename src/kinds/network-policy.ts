@@ -1,5 +1,9 @@
 /** NetworkPolicy (networking.k8s.io/v1). */
-import type { NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec } from "kubernetes-types/networking/v1.d.ts";
+import type {
+  NetworkPolicyPeer,
+  NetworkPolicyPort,
+  NetworkPolicySpec,
+} from "kubernetes-types/networking/v1.d.ts";
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { type FieldError, forbidden, invalid, notSupported, required } from "./field-error.ts";
 import { goStrings } from "./go-syntax.ts";
@@ -37,7 +41,9 @@ export const networkPolicy = defineKind<NetworkPolicyObject>({
   validateUpdate: ({ spec }) => validateSpec(spec),
   columns: [
     nameColumn,
-    text("Pod-Selector", "Pods that the policy holds for.", ({ spec }) => formatLabelSelector(spec.podSelector)),
+    text("Pod-Selector", "Pods that the policy holds for.", ({ spec }) =>
+      formatLabelSelector(spec.podSelector),
+    ),
     ageColumn,
   ],
 });

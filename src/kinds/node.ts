@@ -34,7 +34,8 @@ export const node = defineKind<NodeObject>({
   applyDefaults({ spec, status }) {
     // The single field and the list of pod networks say the same.
     if (spec.podCIDR && spec.podCIDRs?.[0] !== spec.podCIDR) spec.podCIDRs = [spec.podCIDR];
-    if (status?.capacity !== undefined && status.allocatable === undefined) status.allocatable = { ...status.capacity };
+    if (status?.capacity !== undefined && status.allocatable === undefined)
+      status.allocatable = { ...status.capacity };
   },
   prepareUpdate(object, old) {
     keepField(object, old, "status");
@@ -44,9 +45,11 @@ export const node = defineKind<NodeObject>({
     const errors = validateNode(object);
     const before = old.spec.podCIDRs ?? [];
     if (before.length > 0 && !deepEqual(before, object.spec.podCIDRs))
-      errors.push(forbidden("spec.podCIDRs", "node updates may not change podCIDR except from \"\" to valid"));
+      errors.push(forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'));
     if (old.spec.providerID && object.spec.providerID !== old.spec.providerID)
-      errors.push(forbidden("spec.providerID", "node updates may not change providerID except from \"\" to valid"));
+      errors.push(
+        forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid'),
+      );
     return errors;
   },
   subresources: {
@@ -63,8 +66,16 @@ export const node = defineKind<NodeObject>({
     wide("Internal-IP", "First internal address.", (object) => addressOf(object, "InternalIP")),
     wide("External-IP", "First external address.", (object) => addressOf(object, "ExternalIP")),
     wide("OS-Image", "Operating system.", ({ status }) => status?.nodeInfo?.osImage || "<unknown>"),
-    wide("Kernel-Version", "Version of the kernel.", ({ status }) => status?.nodeInfo?.kernelVersion || "<unknown>"),
-    wide("Container-Runtime", "Container runtime and version.", ({ status }) => status?.nodeInfo?.containerRuntimeVersion || "<unknown>"),
+    wide(
+      "Kernel-Version",
+      "Version of the kernel.",
+      ({ status }) => status?.nodeInfo?.kernelVersion || "<unknown>",
+    ),
+    wide(
+      "Container-Runtime",
+      "Container runtime and version.",
+      ({ status }) => status?.nodeInfo?.containerRuntimeVersion || "<unknown>",
+    ),
   ],
   prepareCreate(object) {
     if (object.status === undefined) clearStatus(object, schemaName);
@@ -105,7 +116,9 @@ function validateNode({ spec, status }: NodeObject): FieldError[] {
     const families = parsed.map((each) => each?.family);
     const dual = cidrs.length === 2 && families.includes(4) && families.includes(6);
     if (!dual)
-      errors.push(invalid("spec.podCIDRs", goStrings(cidrs), "may specify no more than one CIDR for each IP family"));
+      errors.push(
+        invalid("spec.podCIDRs", goStrings(cidrs), "may specify no more than one CIDR for each IP family"),
+      );
     for (const [index, each] of cidrs.entries())
       if (cidrs.indexOf(each) < index) errors.push(duplicate(`spec.podCIDRs[${index}]`, each));
   }
@@ -120,7 +133,9 @@ function validateTaints(spec: NodeSpec, path: string): FieldError[] {
     const at = `${path}[${index}]`;
     errors.push(...qualifiedNameErrors(key).map((each) => invalid(`${at}.key`, key, each)));
     errors.push(...labelValueErrors(value).map((each) => invalid(`${at}.value`, value, each)));
-    errors.push(...taintEffectErrors(effect, `${at}.effect`, ["NoSchedule", "PreferNoSchedule", "NoExecute"]));
+    errors.push(
+      ...taintEffectErrors(effect, `${at}.effect`, ["NoSchedule", "PreferNoSchedule", "NoExecute"]),
+    );
     const pair = `${effect}/${key}`;
     if (seen.has(pair))
       errors.push(

@@ -57,10 +57,15 @@ export const persistentVolumeClaim = defineKind<ClaimObject>({
     const is = (object.spec.resources?.requests as Amounts)?.["storage"];
     const was = (before.resources?.requests as Amounts)?.["storage"];
     if (bound && is !== undefined && was !== undefined && munged.resources !== undefined) {
-      munged.resources = { ...munged.resources, ...(before.resources?.requests === undefined ? {} : { requests: before.resources.requests }) };
+      munged.resources = {
+        ...munged.resources,
+        ...(before.resources?.requests === undefined ? {} : { requests: before.resources.requests }),
+      };
       const have = (old.status?.capacity as Amounts)?.["storage"] ?? "0";
       if (compareQuantities(is, was) < 0 && compareQuantities(is, have) <= 0)
-        errors.push(forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"));
+        errors.push(
+          forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"),
+        );
     }
     if (!deepEqual(munged, before))
       errors.push(
@@ -86,10 +91,15 @@ export const persistentVolumeClaim = defineKind<ClaimObject>({
     text("Access Modes", "Ways to mount the volume.", ({ spec, status }) =>
       spec.volumeName ? formatAccessModes(status?.accessModes) : "",
     ),
-    text("StorageClass", "Class of the claim.", ({ metadata, spec }) =>
-      metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] ?? spec.storageClassName ?? "",
+    text(
+      "StorageClass",
+      "Class of the claim.",
+      ({ metadata, spec }) =>
+        metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] ?? spec.storageClassName ?? "",
     ),
-    text("VolumeAttributesClass", "Attributes class of the claim.", ({ spec }) => orUnset(spec.volumeAttributesClassName)),
+    text("VolumeAttributesClass", "Attributes class of the claim.", ({ spec }) =>
+      orUnset(spec.volumeAttributesClassName),
+    ),
     ageColumn,
     wide("VolumeMode", "File system or block device.", ({ spec }) => spec.volumeMode ?? "<unset>"),
   ],

@@ -19,9 +19,28 @@ interface PersistentVolumeObject extends KubeObject {
 }
 
 const sources = [
-  "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte", "cephfs",
-  "iscsi", "cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume",
-  "azureDisk", "scaleIO", "local", "storageos", "csi",
+  "hostPath",
+  "gcePersistentDisk",
+  "awsElasticBlockStore",
+  "glusterfs",
+  "flocker",
+  "nfs",
+  "rbd",
+  "quobyte",
+  "cephfs",
+  "iscsi",
+  "cinder",
+  "fc",
+  "flexVolume",
+  "azureFile",
+  "vsphereVolume",
+  "photonPersistentDisk",
+  "portworxVolume",
+  "azureDisk",
+  "scaleIO",
+  "local",
+  "storageos",
+  "csi",
 ] as const;
 
 export const persistentVolume = defineKind<PersistentVolumeObject>({
@@ -50,13 +69,22 @@ export const persistentVolume = defineKind<PersistentVolumeObject>({
   validate: validateVolume,
   validateUpdate(object, old) {
     const errors = validateVolume(object);
-    const source = (spec: PersistentVolumeSpec): unknown => Object.fromEntries(sources.map((each) => [each, spec[each]]));
+    const source = (spec: PersistentVolumeSpec): unknown =>
+      Object.fromEntries(sources.map((each) => [each, spec[each]]));
     if (!deepEqual(source(object.spec), source(old.spec)))
-      errors.push(forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"));
+      errors.push(
+        forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"),
+      );
     if (object.spec.volumeMode !== old.spec.volumeMode)
       errors.push(invalid("volumeMode", object.spec.volumeMode, "field is immutable"));
     if (old.spec.nodeAffinity !== undefined && !deepEqual(object.spec.nodeAffinity, old.spec.nodeAffinity))
-      errors.push(invalid("nodeAffinity", copyOf(object.spec.nodeAffinity), "field is immutable, except for updating from beta label to GA"));
+      errors.push(
+        invalid(
+          "nodeAffinity",
+          copyOf(object.spec.nodeAffinity),
+          "field is immutable, except for updating from beta label to GA",
+        ),
+      );
     return errors;
   },
   subresources: { status: statusSubresource() },
@@ -68,19 +96,30 @@ export const persistentVolume = defineKind<PersistentVolumeObject>({
       : [],
   columns: [
     nameColumn,
-    text("Capacity", "Size of the volume.", ({ spec }) => String((spec.capacity as Record<string, string> | undefined)?.["storage"] ?? "")),
+    text("Capacity", "Size of the volume.", ({ spec }) =>
+      String((spec.capacity as Record<string, string> | undefined)?.["storage"] ?? ""),
+    ),
     text("Access Modes", "Ways to mount the volume.", ({ spec }) => formatAccessModes(spec.accessModes)),
-    text("Reclaim Policy", "What happens after release.", ({ spec }) => spec.persistentVolumeReclaimPolicy ?? ""),
+    text(
+      "Reclaim Policy",
+      "What happens after release.",
+      ({ spec }) => spec.persistentVolumeReclaimPolicy ?? "",
+    ),
     text("Status", "Phase of the volume.", ({ metadata, status }) =>
       metadata.deletionTimestamp === undefined ? (status?.phase ?? "") : "Terminating",
     ),
     text("Claim", "Claim that the volume is bound to.", ({ spec }) =>
       spec.claimRef === undefined ? "" : `${spec.claimRef.namespace ?? ""}/${spec.claimRef.name ?? ""}`,
     ),
-    text("StorageClass", "Class of the volume.", ({ metadata, spec }) =>
-      metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] ?? spec.storageClassName ?? "",
+    text(
+      "StorageClass",
+      "Class of the volume.",
+      ({ metadata, spec }) =>
+        metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] ?? spec.storageClassName ?? "",
     ),
-    text("VolumeAttributesClass", "Attributes class of the volume.", ({ spec }) => orUnset(spec.volumeAttributesClassName)),
+    text("VolumeAttributesClass", "Attributes class of the volume.", ({ spec }) =>
+      orUnset(spec.volumeAttributesClassName),
+    ),
     text("Reason", "Why the volume is in its phase.", ({ status }) => status?.reason ?? ""),
     ageColumn,
     wide("VolumeMode", "File system or block device.", ({ spec }) => spec.volumeMode ?? "<unset>"),
@@ -96,21 +135,28 @@ export function formatAccessModes(modes: readonly string[] | undefined): string 
     ["ReadWriteMany", "RWX"],
     ["ReadWriteOncePod", "RWOP"],
   ];
-  return short.filter(([mode]) => modes?.includes(mode)).map(([, each]) => each).join(",");
+  return short
+    .filter(([mode]) => modes?.includes(mode))
+    .map(([, each]) => each)
+    .join(",");
 }
 
 function validateVolume({ spec }: PersistentVolumeObject): FieldError[] {
   const errors: FieldError[] = [];
   const modes = spec.accessModes ?? [];
   if (modes.length === 0) errors.push(required("spec.accessModes"));
-  for (const mode of modes) if (!accessModes.includes(mode)) errors.push(notSupported("spec.accessModes", mode, accessModes));
+  for (const mode of modes)
+    if (!accessModes.includes(mode)) errors.push(notSupported("spec.accessModes", mode, accessModes));
   if (modes.includes("ReadWriteOncePod") && modes.length > 1)
     errors.push(forbidden("spec.accessModes", "may not use ReadWriteOncePod with other access modes"));
   const capacity = spec.capacity as Record<string, string> | undefined;
   if (Object.keys(capacity ?? {}).length === 0) errors.push(required("spec.capacity"));
   if (capacity?.["storage"] === undefined || Object.keys(capacity).length > 1) {
-    const entries = Object.entries(capacity ?? {}).map(([name, value]) => `${JSON.stringify(name)}:${goQuantity(value).goSyntax}`);
-    const goSyntax = capacity === undefined ? "core.ResourceList(nil)" : `core.ResourceList{${entries.join(", ")}}`;
+    const entries = Object.entries(capacity ?? {}).map(
+      ([name, value]) => `${JSON.stringify(name)}:${goQuantity(value).goSyntax}`,
+    );
+    const goSyntax =
+      capacity === undefined ? "core.ResourceList(nil)" : `core.ResourceList{${entries.join(", ")}}`;
     errors.push(notSupported("spec.capacity", { goSyntax }, ["storage"]));
   }
   for (const [name, value] of Object.entries(capacity ?? {})) {
@@ -129,15 +175,23 @@ function validateVolume({ spec }: PersistentVolumeObject): FieldError[] {
   if (given.length === 0) errors.push(required("spec", "must specify a volume type"));
   for (const [index, each] of given.entries())
     errors.push(
-      ...(index > 0 ? [forbidden(`spec.${each}`, "may not specify more than 1 volume type")] : sourceErrors(spec, each)),
+      ...(index > 0
+        ? [forbidden(`spec.${each}`, "may not specify more than 1 volume type")]
+        : sourceErrors(spec, each)),
     );
   if (spec.hostPath?.path.replace(/\/+$/, "") === "" && spec.hostPath.path !== "" && policy === "Recycle")
-    errors.push(forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'"));
+    errors.push(
+      forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'"),
+    );
   if (spec.local !== undefined && spec.nodeAffinity === undefined)
     errors.push(required("spec.nodeAffinity", "Local volume requires node affinity"));
   const { storageClassName, volumeMode } = spec;
   if (storageClassName)
-    errors.push(...dnsSubdomainErrors(storageClassName).map((each) => invalid("spec.storageClassName", storageClassName, each)));
+    errors.push(
+      ...dnsSubdomainErrors(storageClassName).map((each) =>
+        invalid("spec.storageClassName", storageClassName, each),
+      ),
+    );
   if (volumeMode !== undefined && !["Block", "Filesystem"].includes(volumeMode))
     errors.push(notSupported("spec.volumeMode", volumeMode, ["Block", "Filesystem"]));
   return errors;
@@ -149,7 +203,9 @@ function sourceErrors(spec: PersistentVolumeSpec, source: (typeof sources)[numbe
   switch (source) {
     case "hostPath":
     case "local":
-      return value["path"] ? noBackstepsErrors(String(value["path"]), `${path}.path`) : [required(`${path}.path`)];
+      return value["path"]
+        ? noBackstepsErrors(String(value["path"]), `${path}.path`)
+        : [required(`${path}.path`)];
     case "nfs": {
       const errors = requiredFields(value, ["server", "path"], path);
       if (!String(value["path"] ?? "").startsWith("/"))
@@ -160,13 +216,25 @@ function sourceErrors(spec: PersistentVolumeSpec, source: (typeof sources)[numbe
       return [
         ...driverNameErrors(String(value["driver"] ?? ""), `${path}.driver`),
         ...requiredFields(value, ["volumeHandle"], path),
-        ...["controllerPublishSecretRef", "nodePublishSecretRef", "nodeStageSecretRef", "controllerExpandSecretRef", "nodeExpandSecretRef"].flatMap((field) => {
+        ...[
+          "controllerPublishSecretRef",
+          "nodePublishSecretRef",
+          "nodeStageSecretRef",
+          "controllerExpandSecretRef",
+          "nodeExpandSecretRef",
+        ].flatMap((field) => {
           const reference = value[field] as { name?: string; namespace?: string } | undefined;
           if (reference === undefined) return [];
           const at = `${path}.${field}`;
           return [
-            ...(reference.name ? dnsSubdomainErrors(reference.name).map((each) => invalid(`${at}.name`, reference.name, each)) : [required(`${at}.name`)]),
-            ...(reference.namespace ? dnsLabelErrors(reference.namespace).map((each) => invalid(`${at}.namespace`, reference.namespace, each)) : [required(`${at}.namespace`)]),
+            ...(reference.name
+              ? dnsSubdomainErrors(reference.name).map((each) => invalid(`${at}.name`, reference.name, each))
+              : [required(`${at}.name`)]),
+            ...(reference.namespace
+              ? dnsLabelErrors(reference.namespace).map((each) =>
+                  invalid(`${at}.namespace`, reference.namespace, each),
+                )
+              : [required(`${at}.namespace`)]),
           ];
         }),
       ];

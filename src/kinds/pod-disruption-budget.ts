@@ -46,8 +46,14 @@ export const podDisruptionBudget = defineKind<BudgetObject>({
   columns: [
     nameColumn,
     text("Min Available", "Pods that must stay available.", ({ spec }) => String(spec.minAvailable ?? "N/A")),
-    text("Max Unavailable", "Pods that may be unavailable.", ({ spec }) => String(spec.maxUnavailable ?? "N/A")),
-    integer("Allowed Disruptions", "Disruptions allowed now.", ({ status }) => status?.disruptionsAllowed ?? 0),
+    text("Max Unavailable", "Pods that may be unavailable.", ({ spec }) =>
+      String(spec.maxUnavailable ?? "N/A"),
+    ),
+    integer(
+      "Allowed Disruptions",
+      "Disruptions allowed now.",
+      ({ status }) => status?.disruptionsAllowed ?? 0,
+    ),
     ageColumn,
   ],
 });
@@ -57,14 +63,13 @@ function validateSpec(spec: PodDisruptionBudgetSpec): FieldError[] {
   const { minAvailable, maxUnavailable, unhealthyPodEvictionPolicy: policy } = spec;
   if (minAvailable !== undefined && maxUnavailable !== undefined)
     errors.push(
-      invalid(
-        "spec",
-        { goSyntax: goSpec(spec) },
-        "minAvailable and maxUnavailable cannot be both set",
-      ),
+      invalid("spec", { goSyntax: goSpec(spec) }, "minAvailable and maxUnavailable cannot be both set"),
     );
   for (const [field, value] of Object.entries({ minAvailable, maxUnavailable }))
-    errors.push(...countOrPercentErrors(value, `spec.${field}`), ...atMostHundredPercentErrors(value, `spec.${field}`));
+    errors.push(
+      ...countOrPercentErrors(value, `spec.${field}`),
+      ...atMostHundredPercentErrors(value, `spec.${field}`),
+    );
   errors.push(...validateLabelSelector(spec.selector, "spec.selector"));
   if (policy !== undefined && !policies.includes(policy))
     errors.push(notSupported("spec.unhealthyPodEvictionPolicy", policy, policies));
@@ -72,6 +77,7 @@ function validateSpec(spec: PodDisruptionBudgetSpec): FieldError[] {
 }
 
 function goSpec(spec: PodDisruptionBudgetSpec): string {
-  const pointer = (type: string, value: unknown): string => `(*${type})(${value === undefined ? "nil" : "0xc000000000"})`;
+  const pointer = (type: string, value: unknown): string =>
+    `(*${type})(${value === undefined ? "nil" : "0xc000000000"})`;
   return `policy.PodDisruptionBudgetSpec{MinAvailable:${pointer("intstr.IntOrString", spec.minAvailable)}, Selector:${pointer("v1.LabelSelector", spec.selector)}, MaxUnavailable:${pointer("intstr.IntOrString", spec.maxUnavailable)}, UnhealthyPodEvictionPolicy:${pointer("policy.UnhealthyPodEvictionPolicyType", spec.unhealthyPodEvictionPolicy)}}`;
 }

@@ -57,10 +57,7 @@ export function podSpecWarnings(
 }
 
 /** Names that become hostnames had better be DNS labels. */
-export function hostnameWarnings(
-  name: string,
-  use = "this is used in Pod names and hostnames",
-): string[] {
+export function hostnameWarnings(name: string, use = "this is used in Pod names and hostnames"): string[] {
   const wrong = dnsLabelErrors(name);
   return wrong.length === 0
     ? []

@@ -37,9 +37,19 @@ export const priorityClass = defineKind<PriorityClassObject>({
     const name = object.metadata.name ?? "";
     if (name.startsWith("system-")) {
       if (systemClasses[name] !== object.value)
-        errors.push(forbidden("metadata.name", "priority class names with 'system-' prefix are reserved for system use only. error: " + (systemClasses[name] === undefined ? `${name} is not a known system priority class` : `value of ${name} PriorityClass must be ${systemClasses[name]}`)));
+        errors.push(
+          forbidden(
+            "metadata.name",
+            "priority class names with 'system-' prefix are reserved for system use only. error: " +
+              (systemClasses[name] === undefined
+                ? `${name} is not a known system priority class`
+                : `value of ${name} PriorityClass must be ${systemClasses[name]}`),
+          ),
+        );
     } else if (object.value > highestUserValue)
-      errors.push(forbidden("value", `maximum allowed value of a user defined priority is ${highestUserValue}`));
+      errors.push(
+        forbidden("value", `maximum allowed value of a user defined priority is ${highestUserValue}`),
+      );
     return [...errors, ...policyErrors(object)];
   },
   validateUpdate(object, old) {
@@ -52,9 +62,17 @@ export const priorityClass = defineKind<PriorityClassObject>({
   columns: [
     nameColumn,
     integer("Value", "Priority; larger is more important.", ({ value }) => value),
-    boolean("Global-Default", "Whether pods without a class have it.", ({ globalDefault }) => globalDefault ?? false),
+    boolean(
+      "Global-Default",
+      "Whether pods without a class have it.",
+      ({ globalDefault }) => globalDefault ?? false,
+    ),
     ageColumn,
-    text("PreemptionPolicy", "Whether others may be preempted.", ({ preemptionPolicy }) => preemptionPolicy ?? ""),
+    text(
+      "PreemptionPolicy",
+      "Whether others may be preempted.",
+      ({ preemptionPolicy }) => preemptionPolicy ?? "",
+    ),
   ],
 });
 

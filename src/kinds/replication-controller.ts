@@ -88,7 +88,11 @@ function validateSpec(spec: ReplicationControllerSpec): FieldError[] {
   const labels = template.metadata?.labels;
   if (Object.keys(selector ?? {}).length > 0 && !matchesSelectorMap(selector, labels))
     errors.push(
-      invalid("spec.template.metadata.labels", goStringMap(labels), "`selector` does not match template `labels`"),
+      invalid(
+        "spec.template.metadata.labels",
+        goStringMap(labels),
+        "`selector` does not match template `labels`",
+      ),
     );
   return [
     ...errors,

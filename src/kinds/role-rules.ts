@@ -10,19 +10,29 @@ import type { KubeObject } from "./object.ts";
 
 export const rbacGroup = "rbac.authorization.k8s.io";
 
-export function validateRules(rules: readonly PolicyRule[] | null | undefined, namespaced: boolean): FieldError[] {
+export function validateRules(
+  rules: readonly PolicyRule[] | null | undefined,
+  namespaced: boolean,
+): FieldError[] {
   const errors: FieldError[] = [];
   for (const [index, rule] of (rules ?? []).entries()) {
     const at = `rules[${index}]`;
     const { verbs = [], nonResourceURLs = [], apiGroups = [], resources = [], resourceNames = [] } = rule;
-    if ((verbs ?? []).length === 0) errors.push(required(`${at}.verbs`, "verbs must contain at least one value"));
+    if ((verbs ?? []).length === 0)
+      errors.push(required(`${at}.verbs`, "verbs must contain at least one value"));
     if (nonResourceURLs.length > 0) {
       const shown = goStrings(nonResourceURLs);
       if (namespaced)
-        errors.push(invalid(`${at}.nonResourceURLs`, shown, "namespaced rules cannot apply to non-resource URLs"));
+        errors.push(
+          invalid(`${at}.nonResourceURLs`, shown, "namespaced rules cannot apply to non-resource URLs"),
+        );
       if (apiGroups.length > 0 || resources.length > 0 || resourceNames.length > 0)
         errors.push(
-          invalid(`${at}.nonResourceURLs`, shown, "rules cannot apply to both regular resources and non-resource URLs"),
+          invalid(
+            `${at}.nonResourceURLs`,
+            shown,
+            "rules cannot apply to both regular resources and non-resource URLs",
+          ),
         );
       continue;
     }
@@ -42,7 +52,12 @@ export interface BindingObject extends KubeObject {
 export function defaultBinding({ roleRef, subjects }: BindingObject): void {
   roleRef.apiGroup ||= rbacGroup;
   for (const subject of subjects ?? [])
-    subject.apiGroup ||= subject.kind === "ServiceAccount" ? "" : subject.kind === "User" || subject.kind === "Group" ? rbacGroup : "";
+    subject.apiGroup ||=
+      subject.kind === "ServiceAccount"
+        ? ""
+        : subject.kind === "User" || subject.kind === "Group"
+          ? rbacGroup
+          : "";
 }
 
 export function validateBinding({ roleRef, subjects }: BindingObject, namespaced: boolean): FieldError[] {
@@ -52,8 +67,12 @@ export function validateBinding({ roleRef, subjects }: BindingObject, namespaced
   const kinds = namespaced ? ["Role", "ClusterRole"] : ["ClusterRole"];
   if (!kinds.includes(roleRef.kind)) errors.push(notSupported("roleRef.kind", roleRef.kind ?? "", kinds));
   if (!roleRef.name) errors.push(required("roleRef.name"));
-  else errors.push(...pathSegmentErrors(roleRef.name).map((each) => invalid("roleRef.name", roleRef.name, each)));
-  for (const [index, subject] of (subjects ?? []).entries()) errors.push(...subjectErrors(subject, namespaced, `subjects[${index}]`));
+  else
+    errors.push(
+      ...pathSegmentErrors(roleRef.name).map((each) => invalid("roleRef.name", roleRef.name, each)),
+    );
+  for (const [index, subject] of (subjects ?? []).entries())
+    errors.push(...subjectErrors(subject, namespaced, `subjects[${index}]`));
   return errors;
 }
 
@@ -64,7 +83,9 @@ function subjectErrors(subject: Subject, namespaced: boolean, path: string): Fie
   switch (subject.kind) {
     case "ServiceAccount":
       if (subject.name)
-        errors.push(...pathSegmentErrors(subject.name).map((each) => invalid(`${path}.name`, subject.name, each)));
+        errors.push(
+          ...pathSegmentErrors(subject.name).map((each) => invalid(`${path}.name`, subject.name, each)),
+        );
       if (group !== "") errors.push(notSupported(`${path}.apiGroup`, group, [""]));
       if (!namespaced && !subject.namespace) errors.push(required(`${path}.namespace`));
       break;
@@ -84,7 +105,9 @@ export function roleRefUpdateErrors(object: BindingObject, old: BindingObject): 
   return [
     invalid(
       "roleRef",
-      { goSyntax: `rbac.RoleRef{APIGroup:${JSON.stringify(apiGroup)}, Kind:${JSON.stringify(kind)}, Name:${JSON.stringify(name)}}` },
+      {
+        goSyntax: `rbac.RoleRef{APIGroup:${JSON.stringify(apiGroup)}, Kind:${JSON.stringify(kind)}, Name:${JSON.stringify(name)}}`,
+      },
       "cannot change roleRef",
     ),
   ];
@@ -96,7 +119,9 @@ export const bindingColumns: readonly Column<BindingObject>[] = [
   ageColumn,
   wide("Users", "Users of the binding.", ({ subjects }) => subjectsOf(subjects, "User")),
   wide("Groups", "Groups of the binding.", ({ subjects }) => subjectsOf(subjects, "Group")),
-  wide("ServiceAccounts", "Service accounts of the binding.", ({ subjects }) => subjectsOf(subjects, "ServiceAccount")),
+  wide("ServiceAccounts", "Service accounts of the binding.", ({ subjects }) =>
+    subjectsOf(subjects, "ServiceAccount"),
+  ),
 ];
 
 function subjectsOf(subjects: readonly Subject[] | undefined, kind: string): string {
@@ -105,4 +130,3 @@ function subjectsOf(subjects: readonly Subject[] | undefined, kind: string): str
     .map((each) => (kind === "ServiceAccount" ? `${each.namespace ?? ""}/${each.name}` : each.name))
     .join(", ");
 }
-

@@ -78,7 +78,9 @@ function typeErrors(object: SecretObject, data: Record<string, string>): FieldEr
   switch (object.type) {
     case "kubernetes.io/service-account-token": {
       const annotation = "kubernetes.io/service-account.name";
-      return object.metadata.annotations?.[annotation] ? [] : [required(`metadata.annotations[${annotation}]`)];
+      return object.metadata.annotations?.[annotation]
+        ? []
+        : [required(`metadata.annotations[${annotation}]`)];
     }
     case "kubernetes.io/dockercfg":
       return [...missing(".dockercfg"), ...jsonErrors(data, ".dockercfg")];

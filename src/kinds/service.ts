@@ -8,7 +8,14 @@ import { portErrors } from "./handlers.ts";
 import { ipErrors, parseCidr } from "./ip.ts";
 import { defineKind } from "./kind.ts";
 import { validateLabels } from "./metadata.ts";
-import { dns1035LabelErrors, dnsLabelErrors, dnsSubdomainErrors, nameRule, portNumberErrors, qualifiedNameErrors } from "./names.ts";
+import {
+  dns1035LabelErrors,
+  dnsLabelErrors,
+  dnsSubdomainErrors,
+  nameRule,
+  portNumberErrors,
+  qualifiedNameErrors,
+} from "./names.ts";
 import { badCidr } from "./node.ts";
 import type { KubeObject } from "./object.ts";
 import { nonSpecialIpErrors } from "./special-ip.ts";
@@ -76,7 +83,9 @@ export const service = defineKind<ServiceObject>({
             forbidden("status.loadBalancer.ingress", "may only be used when `spec.type` is 'LoadBalancer'"),
           ];
         return ingress.flatMap(({ ip, hostname }, index) => [
-          ...(ip ? ipErrors(ip).map((each) => invalid(`status.loadBalancer.ingress[${index}].ip`, ip, each)) : []),
+          ...(ip
+            ? ipErrors(ip).map((each) => invalid(`status.loadBalancer.ingress[${index}].ip`, ip, each))
+            : []),
           ...(hostname
             ? dnsSubdomainErrors(hostname).map((each) =>
                 invalid(`status.loadBalancer.ingress[${index}].hostname`, hostname, each),
@@ -93,7 +102,11 @@ export const service = defineKind<ServiceObject>({
   columns: [
     nameColumn,
     text("Type", "How the service is exposed.", ({ spec }) => spec.type ?? ""),
-    text("Cluster-IP", "Address inside the cluster.", ({ spec }) => spec.clusterIPs?.[0] ?? (spec.clusterIP || "<none>")),
+    text(
+      "Cluster-IP",
+      "Address inside the cluster.",
+      ({ spec }) => spec.clusterIPs?.[0] ?? (spec.clusterIP || "<none>"),
+    ),
     text("External-IP", "Address outside the cluster.", externalText),
     text("Port(s)", "Ports, with node ports.", ({ spec }) => {
       const ports = (spec.ports ?? []).map((port) =>
@@ -133,7 +146,8 @@ function defaultService({ spec }: ServiceObject): void {
   spec.type ||= "ClusterIP";
   for (const port of spec.ports ?? []) {
     port.protocol ||= "TCP";
-    if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === "") port.targetPort = port.port;
+    if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === "")
+      port.targetPort = port.port;
   }
   if (isExternal(spec)) spec.externalTrafficPolicy ||= "Cluster";
   if (spec.internalTrafficPolicy === undefined && spec.type !== "ExternalName")
@@ -188,7 +202,11 @@ function dropForType(spec: ServiceSpec, old?: ServiceSpec): void {
       if (same?.nodePort === port.nodePort) delete port.nodePort;
     }
   if (old.type === "LoadBalancer" && spec.type !== "LoadBalancer") {
-    for (const field of ["healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"] as const)
+    for (const field of [
+      "healthCheckNodePort",
+      "allocateLoadBalancerNodePorts",
+      "loadBalancerClass",
+    ] as const)
       if (spec[field] === old[field]) delete spec[field];
   }
   if (!isExternal(spec) && isExternal(old) && spec.externalTrafficPolicy === old.externalTrafficPolicy)
@@ -203,7 +221,14 @@ function validateServiceSpec(spec: ServiceSpec): FieldError[] {
   if (ports.length === 0 && !headless && type !== "ExternalName") errors.push(required("spec.ports"));
   if (type === "LoadBalancer")
     for (const [index, { port }] of ports.entries())
-      if (port === 10250) errors.push(invalid(`spec.ports[${index}]`, port, "may not expose port 10250 externally since it is used by kubelet"));
+      if (port === 10250)
+        errors.push(
+          invalid(
+            `spec.ports[${index}]`,
+            port,
+            "may not expose port 10250 externally since it is used by kubelet",
+          ),
+        );
   if ((type === "LoadBalancer" || type === "NodePort") && headless)
     errors.push(invalid("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${type} services`));
   if (type === "ExternalName") {
@@ -235,7 +260,9 @@ function validateServiceSpec(spec: ServiceSpec): FieldError[] {
     errors.push(...portErrors(port.targetPort, `${at}.targetPort`));
     if (port.appProtocol !== undefined)
       errors.push(
-        ...qualifiedNameErrors(port.appProtocol).map((each) => invalid(`${at}.appProtocol`, port.appProtocol, each)),
+        ...qualifiedNameErrors(port.appProtocol).map((each) =>
+          invalid(`${at}.appProtocol`, port.appProtocol, each),
+        ),
       );
     if (type === "ClusterIP" && port.nodePort)
       errors.push(forbidden(`${at}.nodePort`, "may not be used when `type` is 'ClusterIP'"));
@@ -280,7 +307,9 @@ function familyErrors(spec: ServiceSpec): FieldError[] {
     if (ip !== "None" && ip !== "")
       errors.push(...ipErrors(ip).map((each) => invalid(`spec.clusterIPs[${index}]`, ip, each)));
     else if (ip === "None" && (spec.clusterIPs ?? []).length > 1)
-      errors.push(invalid(`spec.clusterIPs[${index}]`, ip, "may not have multiple values when set to 'None'"));
+      errors.push(
+        invalid(`spec.clusterIPs[${index}]`, ip, "may not have multiple values when set to 'None'"),
+      );
   return errors;
 }
 
@@ -309,7 +338,9 @@ function exposureErrors(spec: ServiceSpec, type: string): FieldError[] {
   const balancer = spec.loadBalancerClass;
   if (balancer !== undefined) {
     if (type !== "LoadBalancer") errors.push(forbidden("spec.loadBalancerClass", onlyBalanced));
-    errors.push(...qualifiedNameErrors(balancer).map((each) => invalid("spec.loadBalancerClass", balancer, each)));
+    errors.push(
+      ...qualifiedNameErrors(balancer).map((each) => invalid("spec.loadBalancerClass", balancer, each)),
+    );
   }
   const external = spec.externalTrafficPolicy ?? "";
   if (!isExternal(spec)) {
@@ -318,7 +349,8 @@ function exposureErrors(spec: ServiceSpec, type: string): FieldError[] {
         invalid("spec.externalTrafficPolicy", external, "may only be set for externally-accessible services"),
       );
   } else if (external === "") errors.push(required("spec.externalTrafficPolicy"));
-  else if (!policies.includes(external)) errors.push(notSupported("spec.externalTrafficPolicy", external, policies));
+  else if (!policies.includes(external))
+    errors.push(notSupported("spec.externalTrafficPolicy", external, policies));
   const health = spec.healthCheckNodePort;
   if (health && !(type === "LoadBalancer" && external === "Local"))
     errors.push(
@@ -330,8 +362,10 @@ function exposureErrors(spec: ServiceSpec, type: string): FieldError[] {
     );
   const internal = spec.internalTrafficPolicy;
   if (internal === undefined) {
-    if (["NodePort", "LoadBalancer", "ClusterIP"].includes(type)) errors.push(required("spec.internalTrafficPolicy"));
-  } else if (!policies.includes(internal)) errors.push(notSupported("spec.internalTrafficPolicy", internal, policies));
+    if (["NodePort", "LoadBalancer", "ClusterIP"].includes(type))
+      errors.push(required("spec.internalTrafficPolicy"));
+  } else if (!policies.includes(internal))
+    errors.push(notSupported("spec.internalTrafficPolicy", internal, policies));
   const distribution = (spec as { trafficDistribution?: string }).trafficDistribution;
   if (distribution !== undefined && distribution !== "PreferClose")
     errors.push(notSupported("spec.trafficDistribution", distribution, ["PreferClose"]));

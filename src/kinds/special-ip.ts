@@ -12,7 +12,8 @@ export function nonSpecialIpErrors(text: string, path: string): FieldError[] {
   const ip = parseIp(text);
   if (ip === undefined) return [invalid(path, text, "must be a valid IP address")];
   const errors: FieldError[] = [];
-  if (ip.value === 0n) errors.push(invalid(path, text, `may not be unspecified (${ip.family === 4 ? "0.0.0.0" : "::"})`));
+  if (ip.value === 0n)
+    errors.push(invalid(path, text, `may not be unspecified (${ip.family === 4 ? "0.0.0.0" : "::"})`));
   for (const [cidrs, detail] of ranges)
     if (cidrs.some((each) => cidrContains(parseCidr(each) ?? { ...ip, bits: 129 }, ip)))
       errors.push(invalid(path, text, detail));

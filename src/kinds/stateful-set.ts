@@ -88,7 +88,15 @@ export const statefulSet = defineKind<StatefulSetObject>({
       validateUpdate: ({ status }) =>
         replicaStatusErrors(
           status as Record<string, unknown> | undefined,
-          ["replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration", "collisionCount"],
+          [
+            "replicas",
+            "readyReplicas",
+            "currentReplicas",
+            "updatedReplicas",
+            "availableReplicas",
+            "observedGeneration",
+            "collisionCount",
+          ],
           ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"],
         ),
     }),
@@ -100,7 +108,11 @@ export const statefulSet = defineKind<StatefulSetObject>({
   },
   columns: [
     nameColumn,
-    text("Ready", "Ready pods of the pods wanted.", ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`),
+    text(
+      "Ready",
+      "Ready pods of the pods wanted.",
+      ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
+    ),
     ageColumn,
     ...containerColumns<StatefulSetObject>(({ spec }) => spec.template),
   ],
@@ -129,7 +141,9 @@ function validateStatefulSetSpec(spec: StatefulSetSpec): FieldError[] {
   else {
     errors.push(...validateLabelSelector(selector, "spec.selector"));
     if (isEmptySelector(selector))
-      errors.push(invalid("spec.selector", goLabelSelector(selector), "empty selector is invalid for statefulset"));
+      errors.push(
+        invalid("spec.selector", goLabelSelector(selector), "empty selector is invalid for statefulset"),
+      );
   }
   const template = spec.template ?? {};
   if (selector !== undefined && validateLabelSelector(selector, "").length > 0)
@@ -158,13 +172,7 @@ function validateUpdateStrategy({ updateStrategy = {} }: StatefulSetSpec): Field
   if (type === "OnDelete")
     return rollingUpdate === undefined
       ? []
-      : [
-          invalid(
-            `${path}.rollingUpdate`,
-            goStrategy,
-            `only allowed for updateStrategy 'RollingUpdate'`,
-          ),
-        ];
+      : [invalid(`${path}.rollingUpdate`, goStrategy, `only allowed for updateStrategy 'RollingUpdate'`)];
   if (type !== "RollingUpdate") return [invalid(path, goStrategy, "must be 'RollingUpdate' or 'OnDelete'")];
   if (rollingUpdate === undefined) return [];
   return [

@@ -2,7 +2,15 @@
 import type { TopologySelectorTerm } from "kubernetes-types/core/v1.d.ts";
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { deepEqual } from "./equality.ts";
-import { type FieldError, duplicate, forbidden, invalid, notSupported, required, tooLong } from "./field-error.ts";
+import {
+  type FieldError,
+  duplicate,
+  forbidden,
+  invalid,
+  notSupported,
+  required,
+  tooLong,
+} from "./field-error.ts";
 import { defineKind } from "./kind.ts";
 import { byteLength } from "./metadata.ts";
 import { qualifiedNameErrors } from "./names.ts";
@@ -47,8 +55,16 @@ export const storageClass = defineKind<StorageClassObject>({
   columns: [
     nameColumn,
     text("Provisioner", "Who makes the volumes.", ({ provisioner }) => provisioner),
-    text("ReclaimPolicy", "What happens to released volumes.", ({ reclaimPolicy }) => reclaimPolicy ?? "Delete"),
-    text("VolumeBindingMode", "When volumes are bound.", ({ volumeBindingMode }) => volumeBindingMode ?? "Immediate"),
+    text(
+      "ReclaimPolicy",
+      "What happens to released volumes.",
+      ({ reclaimPolicy }) => reclaimPolicy ?? "Delete",
+    ),
+    text(
+      "VolumeBindingMode",
+      "When volumes are bound.",
+      ({ volumeBindingMode }) => volumeBindingMode ?? "Immediate",
+    ),
     {
       name: "AllowVolumeExpansion",
       type: "string",
@@ -66,7 +82,9 @@ function validateClass(object: StorageClassObject): FieldError[] {
   if (provisioner === "") errors.push(required("provisioner", provisioner));
   else
     errors.push(
-      ...qualifiedNameErrors(provisioner.toLowerCase()).map((each) => invalid("provisioner", provisioner, each)),
+      ...qualifiedNameErrors(provisioner.toLowerCase()).map((each) =>
+        invalid("provisioner", provisioner, each),
+      ),
     );
   let sizeBytes = 0;
   for (const [key, value] of Object.entries(parameters)) {
@@ -77,7 +95,8 @@ function validateClass(object: StorageClassObject): FieldError[] {
   if (reclaimPolicy && !["Delete", "Retain"].includes(reclaimPolicy))
     errors.push(notSupported("reclaimPolicy", reclaimPolicy, ["Delete", "Retain"]));
   if (volumeBindingMode === undefined) errors.push(required("volumeBindingMode"));
-  else if (!modes.includes(volumeBindingMode)) errors.push(notSupported("volumeBindingMode", volumeBindingMode, modes));
+  else if (!modes.includes(volumeBindingMode))
+    errors.push(notSupported("volumeBindingMode", volumeBindingMode, modes));
   for (const [index, term] of (object.allowedTopologies ?? []).entries()) {
     const keys = new Set<string>();
     for (const [position, { key = "", values = [] }] of (term.matchLabelExpressions ?? []).entries()) {

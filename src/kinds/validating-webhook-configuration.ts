@@ -1,11 +1,12 @@
 /** ValidatingWebhookConfiguration (admissionregistration.k8s.io/v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
+import { ageColumn, integer, nameColumn } from "./columns.ts";
+import { type WebhookConfigurationObject, defaultWebhooks, validateWebhooks } from "./webhooks.ts";
 import { defineKind } from "./kind.ts";
-import { allVerbs } from "./strategy.ts";
+import { allVerbs, withGeneration } from "./strategy.ts";
 
 const schemaName = "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration";
 
-export const validatingWebhookConfiguration = defineKind({
+export const validatingWebhookConfiguration = defineKind<WebhookConfigurationObject>({
   group: "admissionregistration.k8s.io",
   version: "v1",
   kind: "ValidatingWebhookConfiguration",
@@ -15,5 +16,9 @@ export const validatingWebhookConfiguration = defineKind({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
-  columns: [nameColumn, ageColumn],
+  ...withGeneration<WebhookConfigurationObject>(["webhooks"]),
+  applyDefaults: ({ webhooks }) => defaultWebhooks(webhooks ?? [], false),
+  validate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
+  validateUpdate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
+  columns: [nameColumn, integer("Webhooks", "Number of webhooks.", ({ webhooks }) => (webhooks ?? []).length), ageColumn],
 });

@@ -32,13 +32,17 @@ export function containerColumns<T extends KubeObject>(templateOf: TemplateOf<T>
 export function selectorColumn<T extends KubeObject>(
   selectorOf: (object: T) => LabelSelector | undefined,
 ): Column<T> {
-  return wide("Selector", "Labels that select the pods.", (object) => formatLabelSelector(selectorOf(object)));
+  return wide("Selector", "Labels that select the pods.", (object) =>
+    formatLabelSelector(selectorOf(object)),
+  );
 }
 
 export function selectorMapColumn<T extends KubeObject>(
   selectorOf: (object: T) => Record<string, string> | undefined,
 ): Column<T> {
-  return wide("Selector", "Labels that select the pods.", (object) => orNone(formatLabels(selectorOf(object))));
+  return wide("Selector", "Labels that select the pods.", (object) =>
+    orNone(formatLabels(selectorOf(object))),
+  );
 }
 
 /** Warnings of a workload: its name on creation, its template whenever that has changed. */
