@@ -47,12 +47,15 @@ interface Failure extends BackoffEntry {
 }
 
 export class ImagePuller {
-  #runtime: RuntimeClient;
-  #clock: Clock;
+  #runtime: Pick<RuntimeClient, "imageStatus" | "pullImage">;
+  #clock: Pick<Clock, "nowMs" | "monotonicMs">;
   #failures = new Map<string, Failure>();
   #pulling = new Map<string, Promise<string>>();
 
-  constructor(runtime: RuntimeClient, clock: Clock) {
+  constructor(
+    runtime: Pick<RuntimeClient, "imageStatus" | "pullImage">,
+    clock: Pick<Clock, "nowMs" | "monotonicMs">,
+  ) {
     this.#runtime = runtime;
     this.#clock = clock;
   }
@@ -108,12 +111,13 @@ export class ImagePuller {
     try {
       await this.#transfer(request, image);
     } catch (error) {
-      const message = `failed to pull and unpack image: ${errorText(error)}`;
+      // The pod is going away: that is no failure of the image.
+      if (request.signal.aborted) throw error;
       const text = errorText(error);
       const nowMs = this.#clock.nowMs();
       this.#failures.set(key, { ...nextBackoff(failure, nowMs), failedAtMs: nowMs, message: text });
       event("Warning", "Failed", `Failed to pull image ${JSON.stringify(image)}: ${text}`);
-      throw new ImageError("ErrImagePull", text || message, 0);
+      throw new ImageError("ErrImagePull", text, 0);
     }
     this.#failures.delete(key);
     const took = goDuration(Math.round(this.#clock.monotonicMs() - startedMs));
@@ -133,21 +137,35 @@ export class ImagePuller {
       transfer = this.#tryAll(request, image, credentials).finally(() => this.#pulling.delete(key));
       this.#pulling.set(key, transfer);
     }
-    await transfer;
+    await unlessAborted(transfer, request.signal);
   }
 
   async #tryAll(request: ImageRequest, image: string, credentials: ImageAuth[]): Promise<string> {
-    if (credentials.length === 0)
-      return this.#runtime.pullImage(image, undefined, request.sandbox, request.signal);
+    if (credentials.length === 0) return this.#runtime.pullImage(image, undefined, request.sandbox);
     let last: unknown;
     for (const auth of credentials) {
       try {
-        return await this.#runtime.pullImage(image, auth, request.sandbox, request.signal);
+        return await this.#runtime.pullImage(image, auth, request.sandbox);
       } catch (error) {
         last = error;
       }
     }
     throw last;
+  }
+}
+
+/** Gives up waiting, not the transfer: another pod may wait for it too. */
+async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  let onAbort = () => undefined as void;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(new Error("the pull is no longer wanted"));
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

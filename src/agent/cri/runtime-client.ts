@@ -199,25 +199,18 @@ export class RuntimeClient {
     return response?.image ?? undefined;
   }
 
-  /** Pulls, and returns the image's reference. The signal gives up the pull. */
+  /** Pulls, and returns the image's reference. */
   async pullImage(
     image: string,
     auth: ImageAuth | undefined,
     sandboxConfig: SandboxConfig | undefined,
-    signal?: AbortSignal,
   ): Promise<string> {
     const request = {
       image: { image },
       ...(auth ? { auth } : {}),
       ...(sandboxConfig ? { sandboxConfig } : {}),
     };
-    const response = await call<{ imageRef: string }>(
-      this.#images,
-      "PullImage",
-      request,
-      pullDeadlineMs,
-      signal,
-    );
+    const response = await call<{ imageRef: string }>(this.#images, "PullImage", request, pullDeadlineMs);
     return response.imageRef;
   }
 
@@ -342,18 +335,13 @@ function call<T>(
   method: string,
   request: unknown,
   limitMs: number = deadlineMs,
-  signal?: AbortSignal,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const invoke = service[method] as Call;
-    const abort = () => unary.cancel();
-    const unary = invoke.call(service, request, { deadline: Date.now() + limitMs }, (error, response) => {
-      signal?.removeEventListener("abort", abort);
+    invoke.call(service, request, { deadline: Date.now() + limitMs }, (error, response) => {
       if (error) reject(error);
       else resolve(response as T);
     });
-    if (signal?.aborted) abort();
-    else signal?.addEventListener("abort", abort, { once: true });
   });
 }
 

@@ -85,8 +85,10 @@ function isInitialized({ pod, view, started }: StatusInput): boolean {
 
 /** While anything of a pod may still run it isn't over: others would give away what it uses. */
 function settledPhase(input: StatusInput, phase: string): string {
-  if (input.ended || (phase !== "Failed" && phase !== "Succeeded")) return phase;
-  return input.pod.status?.phase ?? "Pending";
+  const before = input.pod.status?.phase ?? "Pending";
+  const over = (each: string) => each === "Failed" || each === "Succeeded";
+  if (over(before)) return before;
+  return input.ended || !over(phase) ? phase : before;
 }
 
 /** Upstream's getPhase. */
