@@ -1,4 +1,4 @@
-/** Strings beyond what the language library has: charAt, replace, format, quote, and regular expressions. */
+/** Strings beyond what the language library has: charAt, replace, format, and regular expressions. */
 import type { Environment } from "@marcbachmann/cel-js";
 import { goFormat } from "#api/patch/go-format.ts";
 
@@ -29,8 +29,7 @@ export function registerStrings(environment: Environment): void {
     )
     .registerFunction("string.format(list<dyn>): string", (template: string, values: unknown[]) =>
       formatText(template, values),
-    )
-    .registerFunction("strings.quote(string): string", (text: string) => JSON.stringify(text));
+    );
 }
 
 function replaceTimes(text: string, from: string, to: string, times: number): string {
