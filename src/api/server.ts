@@ -61,7 +61,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     hub,
     registry,
     store: new ObjectStore(backend, hub),
-    admission: new AdmissionChain(admissionPlugins({ registry, hub, random })),
+    admission: new AdmissionChain(admissionPlugins({ registry, hub, random, rbac, authorizer })),
     authorizer,
   };
   const authenticator = new Authenticator(tokens, options.authenticateToken);

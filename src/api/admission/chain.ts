@@ -5,6 +5,9 @@ import type { ResourceRegistry } from "../registry.ts";
 import type { AdmissionPlugin } from "./admission.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { validatingAdmissionPolicy } from "./validating-admission-policy.ts";
+import type { Authorizer } from "../auth/authorizer.ts";
+import type { RbacAuthorizer } from "../auth/rbac.ts";
+import { rbacEscalation } from "./rbac-escalation.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { defaultTolerations, priority, runtimeClass, taintNewNodes } from "./pod-defaults.ts";
 import { serviceAccount } from "./service-account.ts";
@@ -14,6 +17,8 @@ export function admissionPlugins(options: {
   registry: ResourceRegistry;
   hub: WatchHub;
   random: Random;
+  rbac: RbacAuthorizer;
+  authorizer: Authorizer;
 }): AdmissionPlugin[] {
   const { registry, hub, random } = options;
   return [
@@ -27,6 +32,7 @@ export function admissionPlugins(options: {
     storageObjectInUseProtection,
     runtimeClass(registry),
     defaultIngressClass(registry),
+    rbacEscalation(options),
     validatingAdmissionPolicy(registry),
   ];
 }

@@ -113,7 +113,9 @@ export function resourceList(groupVersion: string, resources: readonly Resource[
       verbs: kind.verbs,
       ...(kind.shortNames === undefined ? {} : { shortNames: kind.shortNames }),
       ...(kind.categories === undefined ? {} : { categories: kind.categories }),
-      ...(resource.stored === undefined ? {} : { storageVersionHash: storageVersionHash(resource) }),
+      ...(resource.stored === undefined || !kind.verbs.includes("watch")
+        ? {}
+        : { storageVersionHash: storageVersionHash(resource) }),
     });
     for (const [name, subresource] of Object.entries(kind.subresources ?? {})) {
       const speaks = subresource.speaks;
@@ -138,11 +140,18 @@ export function resourceList(groupVersion: string, resources: readonly Resource[
   };
 }
 
-/** Changes when objects are stored in another version; clients only compare it. */
+/** Upstream has not changed these since they were stored in an older version; clients only compare them. */
+const pinnedStorageVersions: Readonly<Record<string, string>> = {
+  "customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/v1beta1",
+};
+
+/** Changes when objects are stored in another version. */
 function storageVersionHash(resource: Resource): string {
-  const codec = resource.stored?.codec;
-  const text = `${codec?.apiVersion ?? resource.groupVersion}/${resource.kind.kind}`.replace(/^v1\//, "/v1/");
-  return createHash("sha256").update(text).digest().subarray(0, 8).toString("base64");
+  const { kind } = resource;
+  const stored = resource.stored?.codec.apiVersion ?? resource.groupVersion;
+  const version =
+    pinnedStorageVersions[`${kind.plural}.${kind.group}`] ?? (stored.includes("/") ? stored : `/${stored}`);
+  return createHash("sha256").update(`${version}/${kind.kind}`).digest().subarray(0, 8).toString("base64");
 }
 
 export function groupObject(served: ServedGroup): Record<string, unknown> {

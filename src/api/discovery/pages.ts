@@ -11,7 +11,7 @@ import type { ResourceRegistry } from "../registry.ts";
 import { methodNotAllowedOnPath, noSuchResource } from "../status.ts";
 import type { ServiceAccountTokens } from "../auth/service-account-tokens.ts";
 import { finish } from "../wire/encode.ts";
-import { negotiateForError } from "../wire/negotiate.ts";
+import { negotiate } from "../wire/negotiate.ts";
 import type { Representation } from "../wire/negotiate.ts";
 import { aggregated, groupObject, resourceList, servedGroups } from "./documents.ts";
 import type { ServedGroup } from "./documents.ts";
@@ -77,7 +77,7 @@ export class DiscoveryPages {
       case "metrics":
         return () => ({
           status: 200,
-          headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+          headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8; escaping=values" },
           body: Buffer.from(this.#options.metrics()),
         });
       case ".well-known":
@@ -213,7 +213,7 @@ function aggregatedAnswer(request: ApiRequest, groups: readonly ServedGroup[]): 
 }
 
 function discoveryFormat(request: ApiRequest): Representation {
-  return negotiateForError(request.http, request.query);
+  return negotiate(request.http, request.query, { streams: false, isWatch: false, transforms: false });
 }
 
 export function notFoundPage(): HttpResponse {

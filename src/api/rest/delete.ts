@@ -8,7 +8,7 @@ import { timestamp } from "../api-core.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import type { Entry } from "../cache/entry.ts";
 import type { Resource } from "../registry.ts";
-import { badRequest, conflictError, notFoundError, successStatus } from "../status.ts";
+import { badRequest, conflictError, notFoundError, successStatus, unclassifiedError } from "../status.ts";
 import type { GroupResource } from "../status.ts";
 import type { CurrentState } from "../storage/object-store.ts";
 import { parseBody } from "../wire/body.ts";
@@ -59,7 +59,7 @@ export async function deleteCollection(core: ApiCore, request: ResourceRequest):
   for (const entry of list.entries) {
     try {
       const result = await deleteOne(core, { ...request, namespace: entry.namespace }, entry.name, options);
-      shown.push(result.entry);
+      shown.push(result.deleted ? entry : result.entry);
     } catch (error) {
       if ((error as { reason?: string }).reason !== "NotFound") throw error;
     }
@@ -78,7 +78,7 @@ function readBody(request: ResourceRequest): Record<string, unknown> | undefined
   const given = value as Record<string, unknown>;
   const kind = given["kind"];
   if (kind !== undefined && kind !== "DeleteOptions") {
-    throw badRequest(
+    throw unclassifiedError(
       `no kind "${String(kind)}" is registered for version "${String(given["apiVersion"] ?? "")}" in scheme "pkg/apis/meta/internalversion/scheme/register.go:27"`,
     );
   }
@@ -126,10 +126,10 @@ export async function deleteOne(
     finishNow = plan.thenDelete;
     return { type: "put", object: plan.object };
   });
-  if (result.deleted) return { entry: result.entry, deleted: true };
+  if (result.deleted) return { entry: shownAt(result), deleted: true };
   if (!finishNow) return { entry: result.entry, deleted: false };
-  if (!options.dryRun) await removeNow(core, place, result.entry, options);
-  return { entry: result.entry, deleted: true };
+  if (options.dryRun) return { entry: result.entry, deleted: true };
+  return { entry: await removeNow(core, place, result.entry, options), deleted: true };
 }
 
 /** A graceful deletion with grace period 0 is written, so that watchers see it, and then carried out. */
@@ -138,18 +138,25 @@ async function removeNow(
   place: ReturnType<typeof placeOf>,
   shown: Entry,
   options: DeleteOptions,
-): Promise<void> {
+): Promise<Entry> {
   try {
-    await core.store.update(place, { fenceTerm: options.fenceTerm }, (current) => {
+    const removed = await core.store.update(place, { fenceTerm: options.fenceTerm }, (current) => {
       if (current === undefined || current.entry.decode().metadata.uid !== shown.decode().metadata.uid) {
         throw notFoundError(place.groupResource, place.name);
       }
       return { type: "delete", object: current.object };
     });
+    return shown.atRevision(removed.revision);
   } catch (error) {
     // Somebody else has deleted it between the two writes: what was asked for.
     if ((error as { reason?: string }).reason !== "NotFound") throw error;
+    return shown;
   }
+}
+
+/** A deleted object is shown with the revision of its deletion. */
+function shownAt(result: { entry: Entry; revision: number }): Entry {
+  return result.revision === result.entry.revision ? result.entry : result.entry.atRevision(result.revision);
 }
 
 type DeletionPlan = { type: "delete" } | { type: "put"; object: KubeObject; thenDelete: boolean };

@@ -17,7 +17,7 @@ export function keepSystemFields(object: KubeObject, old: KubeObject): void {
   const { metadata } = object;
   const before = old.metadata;
   setOrDelete(metadata, "uid", metadata.uid ?? before.uid);
-  setOrDelete(metadata, "creationTimestamp", metadata.creationTimestamp ?? before.creationTimestamp);
+  setOrDelete(metadata, "creationTimestamp", before.creationTimestamp);
   setOrDelete(metadata, "deletionTimestamp", metadata.deletionTimestamp ?? before.deletionTimestamp);
   if (before.deletionGracePeriodSeconds !== undefined && metadata.deletionGracePeriodSeconds === undefined) {
     metadata.deletionGracePeriodSeconds = before.deletionGracePeriodSeconds;

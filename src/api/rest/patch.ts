@@ -149,9 +149,7 @@ function decodePatched(
   } catch (error) {
     if (!(error instanceof StatusError)) throw error;
     const why = error.message.replace(/^.* cannot be handled as a [^:]*: /, "");
-    throw invalidError({ group: "", kind: "", name: "" }, [
-      invalid("patch", text, why),
-    ]);
+    throw invalidError({ group: "", kind: "", name: "" }, [invalid("patch", text, why)]);
   }
 }
 
@@ -159,7 +157,8 @@ const metadataOrder = ["name", "generateName", "namespace", "selfLink", "uid", "
 
 /** The patched document as upstream shows it: top-level keys sorted, metadata in the order of its type. */
 function patchedText(document: unknown): string {
-  if (typeof document !== "object" || document === null || Array.isArray(document)) return JSON.stringify(document);
+  if (typeof document !== "object" || document === null || Array.isArray(document))
+    return JSON.stringify(document);
   const entries = Object.entries(document).sort(([left], [right]) => (left < right ? -1 : 1));
   const sorted = entries.map(([key, value]): [string, unknown] => {
     if (key !== "metadata" || typeof value !== "object" || value === null) return [key, value];
@@ -167,7 +166,10 @@ function patchedText(document: unknown): string {
       const at = metadataOrder.indexOf(name);
       return at < 0 ? metadataOrder.length : at;
     };
-    return [key, Object.fromEntries(Object.entries(value).sort(([left], [right]) => rank(left) - rank(right)))];
+    return [
+      key,
+      Object.fromEntries(Object.entries(value).sort(([left], [right]) => rank(left) - rank(right))),
+    ];
   });
   return JSON.stringify(Object.fromEntries(sorted));
 }
@@ -230,7 +232,7 @@ function parseApplied(request: ResourceRequest, options: WriteOptions): KubeObje
   }
   const object = document as unknown as KubeObject;
   if (typeof object.metadata !== "object" || object.metadata === null) object.metadata = {};
-  if ((object.metadata.managedFields ?? []).length > 0) {
+  if (object.metadata.managedFields !== undefined && object.metadata.managedFields !== null) {
     throw badRequest("metadata.managedFields must be nil");
   }
   noteDuplicates(duplicates, options.fieldValidation, request.warnings);

@@ -16,6 +16,7 @@ import {
   selectsEverything,
 } from "./list-options.ts";
 import type { ListOptions } from "./list-options.ts";
+import { describeJsonError } from "../wire/json-error.ts";
 import { storedOf } from "./stored.ts";
 
 export async function getObject(core: ApiCore, request: ResourceRequest): Promise<Answer> {
@@ -179,20 +180,32 @@ function decodeContinue(text: string): ContinueToken {
   let token: Partial<ContinueToken>;
   try {
     if (!/^[A-Za-z0-9_-]+=*$/.test(text)) throw new Error("illegal base64");
-    token = JSON.parse(Buffer.from(text, "base64url").toString("utf8")) as Partial<ContinueToken>;
+    token = parseToken(Buffer.from(text, "base64url").toString("utf8"));
   } catch (error) {
-    throw badRequest(`continue key is not valid: ${(error as Error).message}`);
+    throw badRequest(`invalid continue token: continue key is not valid: ${(error as Error).message}`);
   }
   if (token.v !== "meta.k8s.io/v1") {
-    throw badRequest("continue key is not valid: server does not recognize this encoded version");
-  }
-  if (typeof token.start !== "string" || token.start === "") {
-    throw badRequest("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
+    throw badRequest(
+      `invalid continue token: continue key is not valid: server does not recognize this encoded version ${String(token.v ?? "")}`,
+    );
   }
   if (typeof token.rv !== "number" || token.rv <= 0) {
     throw badRequest(
-      "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+      "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+    );
+  }
+  if (typeof token.start !== "string" || token.start === "") {
+    throw badRequest(
+      "invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)",
     );
   }
   return { v: token.v, rv: token.rv, start: token.start };
+}
+
+function parseToken(text: string): Partial<ContinueToken> {
+  try {
+    return JSON.parse(text) as Partial<ContinueToken>;
+  } catch (error) {
+    throw new Error(describeJsonError(text), { cause: error });
+  }
 }

@@ -262,7 +262,7 @@ class WatchSession {
     const metadata = {
       resourceVersion: String(revision),
       creationTimestamp: null,
-      ...(endsInitialEvents ? { annotations: { "k8s.io/initial-events-end": "true" } } : {}),
+      ...(endsInitialEvents ? { annotations: this.#endAnnotations() } : {}),
     };
     const object = { kind: kind.kind, apiVersion: groupVersion, ...zero, metadata };
     const shown =
@@ -279,6 +279,18 @@ class WatchSession {
             })
           : object;
     this.#write(Buffer.from(`${JSON.stringify({ type: "BOOKMARK", object: shown })}\n`));
+  }
+
+  /** Marks the end of the initial events; the blueprint is the empty list that they would have come in. */
+  #endAnnotations(): Record<string, string> {
+    const { kind, groupVersion } = this.#resource;
+    const list = { kind: `${kind.kind}List`, apiVersion: groupVersion, metadata: {}, items: null };
+    return {
+      "k8s.io/initial-events-end": "true",
+      "kubernetes.io/initial-events-list-blueprint": Buffer.from(`${JSON.stringify(list)}\n`).toString(
+        "base64",
+      ),
+    };
   }
 
   #sendError(error: StatusError): void {

@@ -61,9 +61,6 @@ export async function storeNew(
   manager?: { track: boolean },
 ): Promise<Entry> {
   const { resource } = request;
-  if ((object.metadata.resourceVersion ?? "") !== "" && object.metadata.resourceVersion !== "0") {
-    throw unclassifiedError("resourceVersion should not be set on objects to be created");
-  }
   resource.kind.applyDefaults?.(object);
   ensureNamespace(request, object);
   wipeSystemFields(object);

@@ -108,7 +108,7 @@ export class ObjectStore {
     place: ObjectPlace,
     control: WriteControl & { mayCreate?: boolean },
     decide: (current: CurrentState | undefined) => Promise<UpdateDecision> | UpdateDecision,
-  ): Promise<{ entry: Entry; deleted: boolean; created: boolean }> {
+  ): Promise<{ entry: Entry; deleted: boolean; created: boolean; revision: number }> {
     const key = objectKey(place.stored, place.namespace, place.name);
     let current = place.stored.cache.get(key);
     let isFresh = false;
@@ -151,16 +151,20 @@ export class ObjectStore {
     decision: UpdateDecision,
     control: WriteControl,
     isFresh: boolean,
-  ): Promise<{ entry: Entry; deleted: boolean } | undefined> {
+  ): Promise<{ entry: Entry; deleted: boolean; revision: number } | undefined> {
     const revision = current?.revision ?? 0;
     if (decision.type === "put" && current !== undefined && sameObject(current, decision.object)) {
-      if (isFresh || control.dryRun === true) return { entry: current, deleted: false };
+      if (isFresh || control.dryRun === true) return { entry: current, deleted: false, revision };
       const newest = await this.readNewest(place);
-      return newest?.revision === revision ? { entry: current, deleted: false } : undefined;
+      return newest?.revision === revision ? { entry: current, deleted: false, revision } : undefined;
     }
     const value = place.stored.codec.encode(decision.object);
     if (control.dryRun === true) {
-      return { entry: this.#entryOf(place, key, value, revision), deleted: decision.type === "delete" };
+      return {
+        entry: this.#entryOf(place, key, value, revision),
+        deleted: decision.type === "delete",
+        revision,
+      };
     }
     const operation: Operation =
       decision.type === "put" ? { type: "put", key, value } : { type: "delete", key };
@@ -179,6 +183,7 @@ export class ObjectStore {
     return {
       entry: this.#entryOf(place, key, value, isDelete ? revision : result.revision),
       deleted: isDelete,
+      revision: result.revision,
     };
   }
 
