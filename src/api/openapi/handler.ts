@@ -4,6 +4,7 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpRequest, HttpResponse } from "#base/http.ts";
+import { encodeOpenApiV3, openApiV3Protobuf } from "./protobuf.ts";
 import type { OpenApiPublisher, PublishedDocument } from "./publisher.ts";
 
 /** Undefined where there is no such document. */
@@ -17,18 +18,19 @@ export function serveOpenApi(publisher: OpenApiPublisher, http: HttpRequest): Ht
   const document = publisher.document(name);
   if (document === undefined) return undefined;
   const hash = new URLSearchParams(http.query).get("hash");
-  if (hash === null || hash === "") return answer(http, document);
+  if (hash === null || hash === "") return answer(http, document, true);
   if (hash !== document.hash) {
     const location = `/openapi/v3/${name}?hash=${document.hash}`;
     return { status: 301, headers: { location }, body: Buffer.alloc(0) };
   }
-  const response = answer(http, document);
+  const response = answer(http, document, true);
   response.headers["cache-control"] = "public, immutable";
   return response;
 }
 
-function answer(http: HttpRequest, document: PublishedDocument): HttpResponse {
+function answer(http: HttpRequest, document: PublishedDocument, mayBeProtobuf = false): HttpResponse {
   const accept = http.headers["accept"] ?? "";
+  if (mayBeProtobuf && accept.includes(openApiV3Protobuf)) return answerProtobuf(http, document);
   if (accept !== "" && !/\*\/\*|application\/\*|application\/json/.test(accept))
     throw new StatusError("NotAcceptable", "only the following media types are accepted: application/json");
   const etag = `"${document.hash}"`;
@@ -39,4 +41,13 @@ function answer(http: HttpRequest, document: PublishedDocument): HttpResponse {
   };
   if (http.headers["if-none-match"] === etag) return { status: 304, headers, body: Buffer.alloc(0) };
   return { status: 200, headers, body: Buffer.from(document.body) };
+}
+
+/** Encoded anew for each request: a client asks once and keeps it. */
+function answerProtobuf(http: HttpRequest, document: PublishedDocument): HttpResponse {
+  const etag = `"${document.hash}"`;
+  const headers = { "content-type": openApiV3Protobuf, etag, vary: "Accept" };
+  if (http.headers["if-none-match"] === etag) return { status: 304, headers, body: Buffer.alloc(0) };
+  const value = JSON.parse(document.body) as Record<string, unknown>;
+  return { status: 200, headers, body: encodeOpenApiV3(value) };
 }
