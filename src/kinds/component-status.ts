@@ -1,5 +1,5 @@
 /** ComponentStatus (v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
+import { nameColumn, text } from "./columns.ts";
 import { defineKind } from "./kind.ts";
 
 const schemaName = "io.k8s.api.core.v1.ComponentStatus";
@@ -14,5 +14,5 @@ export const componentStatus = defineKind({
   namespaced: false,
   schemaName,
   verbs: ["get", "list"],
-  columns: [nameColumn, ageColumn],
+  columns: [nameColumn, text("Status", "Healthy or not.", () => ""), text("Message", "What the check said.", () => ""), text("Error", "Why the check failed.", () => "")],
 });

@@ -1,5 +1,5 @@
 /** CustomResourceDefinition (apiextensions.k8s.io/v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
+import { createdAtColumn, nameColumn } from "./columns.ts";
 import { defineKind } from "./kind.ts";
 import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
 
@@ -20,5 +20,5 @@ export const customResourceDefinition = defineKind({
   subresources: {
     status: statusSubresource(),
   },
-  columns: [nameColumn, ageColumn],
+  columns: [nameColumn, createdAtColumn],
 });

@@ -4,7 +4,7 @@ import { type EventObject, eventColumns, eventFieldSelectors, subjectOf } from "
 import { deepEqual } from "./equality.ts";
 import { defineKind } from "./kind.ts";
 import { byteLength } from "./metadata.ts";
-import { pathSegmentErrors, qualifiedNameErrors } from "./names.ts";
+import { qualifiedNameErrors } from "./names.ts";
 import { allVerbs } from "./strategy.ts";
 
 export const eventEvents = defineKind<EventObject>({
@@ -18,7 +18,6 @@ export const eventEvents = defineKind<EventObject>({
   schemaName: "io.k8s.api.events.v1.Event",
   verbs: allVerbs,
   createOnUpdate: true,
-  validateName: pathSegmentErrors,
   validate: validateEvent,
   validateUpdate(object, old) {
     const errors: FieldError[] = [];

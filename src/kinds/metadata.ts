@@ -18,7 +18,17 @@ import type { KubeObject, ObjectMeta, OwnerReference } from "./object.ts";
 const annotationsLimitBytes = 256 * 1024;
 const standardFinalizers = ["kubernetes", "orphan", "foregroundDeletion"];
 
-type NamedKind = Pick<KindDefinition, "namespaced" | "validateName">;
+type NamedKind = Pick<KindDefinition, "namespaced" | "validateName"> & { group?: string; kind?: string };
+
+/** Groups whose kinds upstream validates without the rule that finalizers are qualified. */
+const looseFinalizerGroups = [
+  "admissionregistration.k8s.io",
+  "apiextensions.k8s.io",
+  "apiregistration.k8s.io",
+  "coordination.k8s.io",
+  "events.k8s.io",
+  "policy",
+];
 
 /** Validates the metadata of an object that is being created (or a template's, by `path`). */
 export function validateMetadata(object: KubeObject, kind: NamedKind, path = "metadata"): FieldError[] {
@@ -42,7 +52,9 @@ export function validateMetadata(object: KubeObject, kind: NamedKind, path = "me
   } else if (namespace !== "") errors.push(forbidden(`${path}.namespace`, "not allowed on this type"));
   if ((metadata.generation ?? 0) < 0)
     errors.push(invalid(`${path}.generation`, metadata.generation, "must be greater than or equal to 0"));
-  return [...errors, ...validateMetadataParts(metadata, path)];
+  const parts = validateMetadataParts(metadata, path);
+  const loose = looseFinalizerGroups.includes(kind.group ?? "") || (kind.group === "" && kind.kind === "Event");
+  return [...errors, ...(loose ? parts.filter((each) => !each.field.startsWith(`${path}.finalizers[`)) : parts)];
 }
 
 /** What an update must not change; the rest as on creation, without the name. */

@@ -1,11 +1,22 @@
 /** RuntimeClass (node.k8s.io/v1). */
-import { ageColumn, nameColumn } from "./columns.ts";
+import { ageColumn, nameColumn, text } from "./columns.ts";
+import { type FieldError, invalid } from "./field-error.ts";
+import { dnsLabelErrors } from "./names.ts";
+import { validateTolerations } from "./scheduling.ts";
+import type { Toleration } from "kubernetes-types/core/v1.d.ts";
+import { validateLabels } from "./metadata.ts";
+import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
 import { allVerbs } from "./strategy.ts";
 
 const schemaName = "io.k8s.api.node.v1.RuntimeClass";
 
-export const runtimeClass = defineKind({
+interface RuntimeClassObject extends KubeObject {
+  handler: string;
+  scheduling?: { nodeSelector?: Record<string, string>; tolerations?: Toleration[] };
+}
+
+export const runtimeClass = defineKind<RuntimeClassObject>({
   group: "node.k8s.io",
   version: "v1",
   kind: "RuntimeClass",
@@ -14,5 +25,18 @@ export const runtimeClass = defineKind({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
-  columns: [nameColumn, ageColumn],
+  validate: validateClass,
+  validateUpdate: (object, old) => [
+    ...(object.handler === old.handler ? [] : [invalid("handler", object.handler, "field is immutable")]),
+    ...validateClass(object),
+  ],
+  columns: [nameColumn, text("Handler", "Handler in the container runtime.", ({ handler }) => handler), ageColumn],
 });
+
+function validateClass({ handler, scheduling }: RuntimeClassObject): FieldError[] {
+  return [
+    ...dnsLabelErrors(handler).map((each) => invalid("handler", handler, each)),
+    ...validateLabels(scheduling?.nodeSelector, "scheduling.nodeSelector"),
+    ...validateTolerations(scheduling?.tolerations, "scheduling.tolerations"),
+  ];
+}

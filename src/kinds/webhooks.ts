@@ -100,6 +100,9 @@ function ruleErrors(rule: Rule, path: string): FieldError[] {
   const errors: FieldError[] = [];
   for (const field of ["operations", "apiGroups", "apiVersions", "resources"] as const)
     if ((rule[field] ?? []).length === 0) errors.push(required(`${path}.${field}`));
+  for (const field of ["apiVersions", "resources"] as const)
+    for (const [index, each] of (rule[field] ?? []).entries())
+      if (each === "") errors.push(required(`${path}.${field}[${index}]`));
   for (const [index, each] of (rule.operations ?? []).entries())
     if (!operations.includes(each)) errors.push(notSupported(`${path}.operations[${index}]`, each, operations));
   if (rule.scope !== undefined && !["*", "Cluster", "Namespaced"].includes(rule.scope))
@@ -112,7 +115,15 @@ function clientErrors({ url, service }: Webhook["clientConfig"], path: string): 
     return [required(path, "exactly one of url or service is required")];
   if (service === undefined) return [];
   const errors: FieldError[] = [];
-  if (!service.name) errors.push(required(`${path}.service.name`, "service name is required"));
-  if (!service.namespace) errors.push(required(`${path}.service.namespace`, "service namespace is required"));
+  // Upstream passes these two in the wrong order and names the other one.
+  if (!service.name) errors.push(required(`${path}.service.namespace`, "service namespace is required"));
+  if (!service.namespace) errors.push(required(`${path}.service.name`, "service name is required"));
+  const port = service.port ?? 443;
+  if (port < 1 || port > 65535)
+    errors.push(
+      invalid(`${path}.service.port`, port, "port is not valid: must be between 1 and 65535, inclusive"),
+    );
+  if (service.path !== undefined && !service.path.startsWith("/"))
+    errors.push(invalid(`${path}.service.path`, service.path, "must start with a '/'"));
   return errors;
 }
