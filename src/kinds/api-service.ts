@@ -40,14 +40,18 @@ export const apiService = defineKind<ApiServiceObject>({
   },
   validate: validateService,
   validateUpdate: validateService,
-  columns: [nameColumn,
-    text("Service", "Service that serves the version.", ({ spec }) => (spec.service === undefined ? "Local" : `${spec.service.namespace}/${spec.service.name}`)),
+  columns: [
+    nameColumn,
+    text("Service", "Service that serves the version.", ({ spec }) =>
+      spec.service === undefined ? "Local" : `${spec.service.namespace}/${spec.service.name}`,
+    ),
     text("Available", "Whether the version is served.", ({ status }) => {
       const condition = status?.conditions?.find((each) => each.type === "Available");
       if (condition === undefined) return "";
       return condition.status === "True" ? "True" : `${condition.status} (${condition.reason ?? ""})`;
     }),
-    ageColumn],
+    ageColumn,
+  ],
 });
 
 function validateService({ metadata, spec }: ApiServiceObject): FieldError[] {
@@ -56,27 +60,45 @@ function validateService({ metadata, spec }: ApiServiceObject): FieldError[] {
   const expected = `${version}.${group}`;
   if (metadata.name !== expected)
     errors.push(
-      invalid("metadata.name", metadata.name ?? "", `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(expected)}`),
+      invalid(
+        "metadata.name",
+        metadata.name ?? "",
+        `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(expected)}`,
+      ),
     );
   if (group === "") {
-    if (version !== "v1") errors.push(required("spec.group", "only v1 may have an empty group and it better be legacy kube"));
+    if (version !== "v1")
+      errors.push(required("spec.group", "only v1 may have an empty group and it better be legacy kube"));
   } else errors.push(...dnsSubdomainErrors(group).map((each) => invalid("spec.group", group, each)));
   errors.push(...dns1035LabelErrors(version).map((each) => invalid("spec.version", version, each)));
   if (spec.groupPriorityMinimum <= 0 || spec.groupPriorityMinimum > 20000)
-    errors.push(invalid("spec.groupPriorityMinimum", spec.groupPriorityMinimum, "must be positive and less than 20000"));
+    errors.push(
+      invalid("spec.groupPriorityMinimum", spec.groupPriorityMinimum, "must be positive and less than 20000"),
+    );
   if (spec.versionPriority <= 0 || spec.versionPriority > 1000)
     errors.push(invalid("spec.versionPriority", spec.versionPriority, "must be positive and less than 1000"));
   if (service === undefined) {
-    if (spec.caBundle) errors.push(invalid("spec.caBundle", `${spec.caBundle.length} bytes`, "local APIServices may not have a caBundle"));
+    if (spec.caBundle)
+      errors.push(
+        invalid(
+          "spec.caBundle",
+          `${spec.caBundle.length} bytes`,
+          "local APIServices may not have a caBundle",
+        ),
+      );
     if (spec.insecureSkipTLSVerify === true)
-      errors.push(invalid("spec.insecureSkipTLSVerify", true, "local APIServices may not have insecureSkipTLSVerify"));
+      errors.push(
+        invalid("spec.insecureSkipTLSVerify", true, "local APIServices may not have insecureSkipTLSVerify"),
+      );
     return errors;
   }
   if (!service.namespace) errors.push(required("spec.service.namespace"));
   if (!service.name) errors.push(required("spec.service.name"));
   const port = service.port ?? 443;
   if (port < 1 || port > 65535)
-    errors.push(invalid("spec.service.port", port, "port is not valid: must be between 1 and 65535, inclusive"));
+    errors.push(
+      invalid("spec.service.port", port, "port is not valid: must be between 1 and 65535, inclusive"),
+    );
   if (spec.insecureSkipTLSVerify === true && spec.caBundle)
     errors.push(invalid("spec.insecureSkipTLSVerify", true, "may not be true if caBundle is present"));
   return errors;

@@ -14,5 +14,10 @@ export const componentStatus = defineKind({
   namespaced: false,
   schemaName,
   verbs: ["get", "list"],
-  columns: [nameColumn, text("Status", "Healthy or not.", () => ""), text("Message", "What the check said.", () => ""), text("Error", "Why the check failed.", () => "")],
+  columns: [
+    nameColumn,
+    text("Status", "Healthy or not.", () => ""),
+    text("Message", "What the check said.", () => ""),
+    text("Error", "Why the check failed.", () => ""),
+  ],
 });

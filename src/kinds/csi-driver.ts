@@ -47,22 +47,39 @@ export const csiDriver = defineKind<CsiDriverObject>({
   validateUpdate(object, old) {
     const errors: FieldError[] = [];
     // Upstream misspells the first of these fields.
-    for (const [name, field] of [["attachedRequired", "attachRequired"], ["volumeLifecycleModes", "volumeLifecycleModes"]] as const)
+    for (const [name, field] of [
+      ["attachedRequired", "attachRequired"],
+      ["volumeLifecycleModes", "volumeLifecycleModes"],
+    ] as const)
       if (!deepEqual(object.spec[field], old.spec[field]))
         errors.push(invalid(`spec.${name}`, object.spec[field], "field is immutable"));
     return [...validateDriver(object), ...errors];
   },
-  columns: [nameColumn,
+  columns: [
+    nameColumn,
     boolean("AttachRequired", "Whether volumes must be attached.", ({ spec }) => spec.attachRequired ?? true),
-    boolean("PodInfoOnMount", "Whether the driver is told of the pod.", ({ spec }) => spec.podInfoOnMount ?? false),
+    boolean(
+      "PodInfoOnMount",
+      "Whether the driver is told of the pod.",
+      ({ spec }) => spec.podInfoOnMount ?? false,
+    ),
     boolean("StorageCapacity", "Whether capacity is tracked.", ({ spec }) => spec.storageCapacity ?? false),
     text("TokenRequests", "Audiences of tokens that the driver gets.", ({ spec }) => {
       const audiences = (spec.tokenRequests ?? []).map((each) => each.audience);
       return audiences.length === 0 ? "<unset>" : audiences.join(",");
     }),
-    boolean("RequiresRepublish", "Whether volumes are published again and again.", ({ spec }) => spec.requiresRepublish ?? false),
-    text("Modes", "Life cycles of volumes.", ({ spec }) => (spec.volumeLifecycleModes ?? []).join(",") || "<none>"),
-    ageColumn],
+    boolean(
+      "RequiresRepublish",
+      "Whether volumes are published again and again.",
+      ({ spec }) => spec.requiresRepublish ?? false,
+    ),
+    text(
+      "Modes",
+      "Life cycles of volumes.",
+      ({ spec }) => (spec.volumeLifecycleModes ?? []).join(",") || "<none>",
+    ),
+    ageColumn,
+  ],
 });
 
 function validateDriver({ spec }: CsiDriverObject): FieldError[] {
@@ -79,9 +96,13 @@ function validateDriver({ spec }: CsiDriverObject): FieldError[] {
     seen.add(audience);
     if (seconds === undefined) continue;
     if (seconds < 600)
-      errors.push(invalid(`${at}.expirationSeconds`, seconds, "may not specify a duration less than 10 minutes"));
+      errors.push(
+        invalid(`${at}.expirationSeconds`, seconds, "may not specify a duration less than 10 minutes"),
+      );
     if (seconds > 2 ** 32)
-      errors.push(invalid(`${at}.expirationSeconds`, seconds, "may not specify a duration larger than 2^32 seconds"));
+      errors.push(
+        invalid(`${at}.expirationSeconds`, seconds, "may not specify a duration larger than 2^32 seconds"),
+      );
   }
   return errors;
 }

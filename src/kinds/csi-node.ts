@@ -10,7 +10,11 @@ import { allVerbs } from "./strategy.ts";
 const schemaName = "io.k8s.api.storage.v1.CSINode";
 
 interface CsiNodeObject extends KubeObject {
-  spec: { drivers: { name: string; nodeID: string; topologyKeys?: string[]; allocatable?: { count?: number } }[] | null };
+  spec: {
+    drivers:
+      | { name: string; nodeID: string; topologyKeys?: string[]; allocatable?: { count?: number } }[]
+      | null;
+  };
 }
 
 export const csiNode = defineKind<CsiNodeObject>({
@@ -24,7 +28,11 @@ export const csiNode = defineKind<CsiNodeObject>({
   verbs: allVerbs,
   validate: validateNode,
   validateUpdate: validateNode,
-  columns: [nameColumn, integer("Drivers", "Number of drivers on the node.", ({ spec }) => (spec.drivers ?? []).length), ageColumn],
+  columns: [
+    nameColumn,
+    integer("Drivers", "Number of drivers on the node.", ({ spec }) => (spec.drivers ?? []).length),
+    ageColumn,
+  ],
 });
 
 function validateNode({ spec }: CsiNodeObject): FieldError[] {
@@ -37,7 +45,9 @@ function validateNode({ spec }: CsiNodeObject): FieldError[] {
     else if (nodeID.length > 192)
       errors.push(invalid(`${at}.nodeID`, nodeID, "must be 192 characters or less"));
     if (allocatable?.count !== undefined && allocatable.count < 0)
-      errors.push(invalid(`${at}.allocatable.count`, allocatable.count, "must be greater than or equal to 0"));
+      errors.push(
+        invalid(`${at}.allocatable.count`, allocatable.count, "must be greater than or equal to 0"),
+      );
     if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
     names.add(name);
     const keys = new Set<string>();

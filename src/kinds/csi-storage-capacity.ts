@@ -33,7 +33,13 @@ export const csiStorageCapacity = defineKind<CapacityObject>({
     ...validateCapacity(object),
     ...(deepEqual(object.nodeTopology, old.nodeTopology)
       ? []
-      : [invalid("nodeTopology", object.nodeTopology === undefined ? undefined : goLabelSelector(object.nodeTopology), "field is immutable")]),
+      : [
+          invalid(
+            "nodeTopology",
+            object.nodeTopology === undefined ? undefined : goLabelSelector(object.nodeTopology),
+            "field is immutable",
+          ),
+        ]),
     ...(object.storageClassName === old.storageClassName
       ? []
       : [invalid("storageClassName", object.storageClassName, "field is immutable")]),
@@ -41,11 +47,20 @@ export const csiStorageCapacity = defineKind<CapacityObject>({
   columns: [nameColumn, createdAtColumn],
 });
 
-function validateCapacity({ storageClassName, nodeTopology, capacity, maximumVolumeSize }: CapacityObject): FieldError[] {
+function validateCapacity({
+  storageClassName,
+  nodeTopology,
+  capacity,
+  maximumVolumeSize,
+}: CapacityObject): FieldError[] {
   return [
-    ...dnsSubdomainErrors(storageClassName).map((each) => invalid("storageClassName", storageClassName, each)),
+    ...dnsSubdomainErrors(storageClassName).map((each) =>
+      invalid("storageClassName", storageClassName, each),
+    ),
     ...validateLabelSelector(nodeTopology, "nodeTopology"),
     ...(capacity === undefined ? [] : nonNegativeQuantityErrors(capacity, "capacity")),
-    ...(maximumVolumeSize === undefined ? [] : nonNegativeQuantityErrors(maximumVolumeSize, "maximumVolumeSize")),
+    ...(maximumVolumeSize === undefined
+      ? []
+      : nonNegativeQuantityErrors(maximumVolumeSize, "maximumVolumeSize")),
   ];
 }

@@ -7,7 +7,11 @@ import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
 const schemaName = "io.k8s.api.flowcontrol.v1.FlowSchema";
 
 interface FlowSchemaObject extends KubeObject {
-  spec: { priorityLevelConfiguration?: { name?: string }; matchingPrecedence?: number; distinguisherMethod?: { type?: string } };
+  spec: {
+    priorityLevelConfiguration?: { name?: string };
+    matchingPrecedence?: number;
+    distinguisherMethod?: { type?: string };
+  };
   status?: { conditions?: { type?: string; status?: string }[] };
 }
 
@@ -27,10 +31,30 @@ export const flowSchema = defineKind<FlowSchemaObject>({
   applyDefaults({ spec }) {
     spec.matchingPrecedence ||= 1000;
   },
-  columns: [nameColumn,
-    text("PriorityLevel", "Priority level of the requests.", ({ spec }) => spec.priorityLevelConfiguration?.name ?? ""),
-    { name: "MatchingPrecedence", type: "string", description: "Order in which schemas are tried.", priority: 0, cell: ({ spec }) => spec.matchingPrecedence ?? 0 },
-    text("DistinguisherMethod", "How flows are told apart.", ({ spec }) => spec.distinguisherMethod?.type ?? "<none>"),
+  columns: [
+    nameColumn,
+    text(
+      "PriorityLevel",
+      "Priority level of the requests.",
+      ({ spec }) => spec.priorityLevelConfiguration?.name ?? "",
+    ),
+    {
+      name: "MatchingPrecedence",
+      type: "string",
+      description: "Order in which schemas are tried.",
+      priority: 0,
+      cell: ({ spec }) => spec.matchingPrecedence ?? 0,
+    },
+    text(
+      "DistinguisherMethod",
+      "How flows are told apart.",
+      ({ spec }) => spec.distinguisherMethod?.type ?? "<none>",
+    ),
     ageColumn,
-    text("MissingPL", "Whether the priority level is missing.", ({ status }) => status?.conditions?.find((each) => each.type === "Dangling")?.status ?? "?")],
+    text(
+      "MissingPL",
+      "Whether the priority level is missing.",
+      ({ status }) => status?.conditions?.find((each) => each.type === "Dangling")?.status ?? "?",
+    ),
+  ],
 });

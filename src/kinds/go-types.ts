@@ -90,6 +90,7 @@ const nullLists = [
   "ClusterRole.rules",
   "Role.rules",
   "MutatingWebhook.admissionReviewVersions",
+  "HorizontalPodAutoscalerStatus.currentMetrics",
 ];
 
 /** Times that are not pointers: written as null when they are not set. */

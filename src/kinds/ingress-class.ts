@@ -35,14 +35,16 @@ export const ingressClass = defineKind<IngressClassObject>({
       : [invalid("spec.controller", object.spec.controller ?? "", "field is immutable")]),
     ...validateClass(object),
   ],
-  columns: [nameColumn,
+  columns: [
+    nameColumn,
     text("Controller", "Who serves the class.", ({ spec }) => spec.controller ?? ""),
     text("Parameters", "Parameters of the controller.", ({ spec }) => {
       const { parameters } = spec;
       if (parameters === undefined) return "<none>";
       return `${parameters.kind}${parameters.apiGroup === undefined ? "" : `.${parameters.apiGroup}`}/${parameters.name}`;
     }),
-    ageColumn],
+    ageColumn,
+  ],
 });
 
 function validateClass({ spec }: IngressClassObject): FieldError[] {
@@ -50,12 +52,18 @@ function validateClass({ spec }: IngressClassObject): FieldError[] {
   const errors: FieldError[] = [];
   if (controller === "") errors.push(required("spec.controller"));
   else if (controller.length > 250)
-    errors.push({ reason: "FieldValueTooLong", field: "spec.controller", message: "Too long: may not be more than 250 bytes" });
-  else errors.push(...domainPathErrors(controller).map((each) => invalid("spec.controller", controller, each)));
+    errors.push({
+      reason: "FieldValueTooLong",
+      field: "spec.controller",
+      message: "Too long: may not be more than 250 bytes",
+    });
+  else
+    errors.push(...domainPathErrors(controller).map((each) => invalid("spec.controller", controller, each)));
   if (parameters === undefined) return errors;
   const at = "spec.parameters";
   const { apiGroup, scope, namespace } = parameters;
-  if (apiGroup) errors.push(...dnsSubdomainErrors(apiGroup).map((each) => invalid(`${at}.apiGroup`, apiGroup, each)));
+  if (apiGroup)
+    errors.push(...dnsSubdomainErrors(apiGroup).map((each) => invalid(`${at}.apiGroup`, apiGroup, each)));
   if (!parameters.kind) errors.push(required(`${at}.kind`, "kind is required"));
   if (!parameters.name) errors.push(required(`${at}.name`, "name is required"));
   if (scope === undefined) return [...errors, required(`${at}.scope`)];

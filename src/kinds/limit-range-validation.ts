@@ -30,9 +30,13 @@ function typeErrors(type: string, path: string): FieldError[] {
 
 function itemErrors(limit: LimitRangeItem, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  const [min, max, standard, request, ratio] = [limit.min, limit.max, limit.default, limit.defaultRequest, limit.maxLimitRequestRatio].map(
-    (each) => (each ?? {}) as Amounts,
-  ) as [Amounts, Amounts, Amounts, Amounts, Amounts];
+  const [min, max, standard, request, ratio] = [
+    limit.min,
+    limit.max,
+    limit.default,
+    limit.defaultRequest,
+    limit.maxLimitRequestRatio,
+  ].map((each) => (each ?? {}) as Amounts) as [Amounts, Amounts, Amounts, Amounts, Amounts];
   const keys = new Set<string>();
   for (const [field, amounts] of Object.entries({ max, min })) {
     for (const key of Object.keys(amounts)) {
@@ -41,7 +45,8 @@ function itemErrors(limit: LimitRangeItem, path: string): FieldError[] {
     }
   }
   if (limit.type === "Pod") {
-    if (Object.keys(standard).length > 0) errors.push(forbidden(`${path}.default`, "may not be specified when `type` is 'Pod'"));
+    if (Object.keys(standard).length > 0)
+      errors.push(forbidden(`${path}.default`, "may not be specified when `type` is 'Pod'"));
     if (Object.keys(request).length > 0)
       errors.push(forbidden(`${path}.defaultRequest`, "may not be specified when `type` is 'Pod'"));
   } else
@@ -51,7 +56,12 @@ function itemErrors(limit: LimitRangeItem, path: string): FieldError[] {
         keys.add(key);
       }
   if (limit.type === "PersistentVolumeClaim" && min["storage"] === undefined && max["storage"] === undefined)
-    errors.push(required(`${path}.limits`, "either minimum or maximum storage value is required, but neither was provided"));
+    errors.push(
+      required(
+        `${path}.limits`,
+        "either minimum or maximum storage value is required, but neither was provided",
+      ),
+    );
   for (const key of Object.keys(ratio)) keys.add(key);
   const above = (a: string | undefined, b: string | undefined): boolean =>
     a !== undefined && b !== undefined && compareQuantities(a, b) > 0;
@@ -61,22 +71,45 @@ function itemErrors(limit: LimitRangeItem, path: string): FieldError[] {
     };
     const [least, most, usual, asked] = [min[key], max[key], standard[key], request[key]];
     if (above(least, most)) wrong("min", least, `min value ${least} is greater than max value ${most}`);
-    if (above(least, asked)) wrong("defaultRequest", asked, `min value ${least} is greater than default request value ${asked}`);
-    if (above(least, usual)) wrong("default", usual, `min value ${least} is greater than default value ${usual}`);
-    if (above(asked, most)) wrong("defaultRequest", asked, `default request value ${asked} is greater than max value ${most}`);
-    if (above(asked, usual)) wrong("defaultRequest", asked, `default request value ${asked} is greater than default limit value ${usual}`);
-    if (above(usual, most)) wrong("default", most, `default value ${usual} is greater than max value ${most}`);
+    if (above(least, asked))
+      wrong("defaultRequest", asked, `min value ${least} is greater than default request value ${asked}`);
+    if (above(least, usual))
+      wrong("default", usual, `min value ${least} is greater than default value ${usual}`);
+    if (above(asked, most))
+      wrong("defaultRequest", asked, `default request value ${asked} is greater than max value ${most}`);
+    if (above(asked, usual))
+      wrong(
+        "defaultRequest",
+        asked,
+        `default request value ${asked} is greater than default limit value ${usual}`,
+      );
+    if (above(usual, most))
+      wrong("default", most, `default value ${usual} is greater than max value ${most}`);
     const times = ratio[key];
     if (times !== undefined) {
-      if (compareQuantities(times, "1") < 0) wrong("maxLimitRequestRatio", times, `ratio ${times} is less than 1`);
+      if (compareQuantities(times, "1") < 0)
+        wrong("maxLimitRequestRatio", times, `ratio ${times} is less than 1`);
       if (least !== undefined && most !== undefined && parseQuantity(least).nano > 0n) {
         const limitRatio = Number(parseQuantity(most).nano) / Number(parseQuantity(least).nano);
         if (Number(parseQuantity(times).nano) / 1e9 > limitRatio)
-          wrong("maxLimitRequestRatio", times, `ratio ${times} is greater than max/min = ${limitRatio.toFixed(6)}`);
+          wrong(
+            "maxLimitRequestRatio",
+            times,
+            `ratio ${times} is greater than max/min = ${limitRatio.toFixed(6)}`,
+          );
       }
     }
-    if (!isOvercommitAllowed(key) && usual !== undefined && asked !== undefined && compareQuantities(usual, asked) !== 0)
-      wrong("defaultRequest", asked, `default value ${usual} must equal to defaultRequest value ${asked} in ${key}`);
+    if (
+      !isOvercommitAllowed(key) &&
+      usual !== undefined &&
+      asked !== undefined &&
+      compareQuantities(usual, asked) !== 0
+    )
+      wrong(
+        "defaultRequest",
+        asked,
+        `default value ${usual} must equal to defaultRequest value ${asked} in ${key}`,
+      );
   }
   return errors;
 }

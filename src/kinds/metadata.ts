@@ -53,8 +53,12 @@ export function validateMetadata(object: KubeObject, kind: NamedKind, path = "me
   if ((metadata.generation ?? 0) < 0)
     errors.push(invalid(`${path}.generation`, metadata.generation, "must be greater than or equal to 0"));
   const parts = validateMetadataParts(metadata, path);
-  const loose = looseFinalizerGroups.includes(kind.group ?? "") || (kind.group === "" && kind.kind === "Event");
-  return [...errors, ...(loose ? parts.filter((each) => !each.field.startsWith(`${path}.finalizers[`)) : parts)];
+  const loose =
+    looseFinalizerGroups.includes(kind.group ?? "") || (kind.group === "" && kind.kind === "Event");
+  return [
+    ...errors,
+    ...(loose ? parts.filter((each) => !each.field.startsWith(`${path}.finalizers[`)) : parts),
+  ];
 }
 
 /** What an update must not change; the rest as on creation, without the name. */

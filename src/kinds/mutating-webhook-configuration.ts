@@ -20,5 +20,9 @@ export const mutatingWebhookConfiguration = defineKind<WebhookConfigurationObjec
   applyDefaults: ({ webhooks }) => defaultWebhooks(webhooks ?? [], true),
   validate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
   validateUpdate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
-  columns: [nameColumn, integer("Webhooks", "Number of webhooks.", ({ webhooks }) => (webhooks ?? []).length), ageColumn],
+  columns: [
+    nameColumn,
+    integer("Webhooks", "Number of webhooks.", ({ webhooks }) => (webhooks ?? []).length),
+    ageColumn,
+  ],
 });

@@ -12,7 +12,10 @@ interface PriorityLevelObject extends KubeObject {
     limited?: {
       nominalConcurrencyShares?: number;
       lendablePercent?: number;
-      limitResponse?: { type?: string; queuing?: { queues?: number; handSize?: number; queueLengthLimit?: number } };
+      limitResponse?: {
+        type?: string;
+        queuing?: { queues?: number; handSize?: number; queueLengthLimit?: number };
+      };
     };
     exempt?: { nominalConcurrencyShares?: number; lendablePercent?: number };
   };
@@ -45,11 +48,37 @@ export const priorityLevelConfiguration = defineKind<PriorityLevelObject>({
     queuing.queues ||= 64;
     queuing.queueLengthLimit ||= 50;
   },
-  columns: [nameColumn,
+  columns: [
+    nameColumn,
     text("Type", "Limited or exempt.", ({ spec }) => spec.type ?? ""),
-    { name: "NominalConcurrencyShares", type: "string", description: "Share of the server's seats.", priority: 0, cell: ({ spec }) => (spec.limited ?? spec.exempt)?.nominalConcurrencyShares ?? "<none>" },
-    { name: "Queues", type: "string", description: "Number of queues.", priority: 0, cell: ({ spec }) => spec.limited?.limitResponse?.queuing?.queues ?? "<none>" },
-    { name: "HandSize", type: "string", description: "Queues that a flow is dealt.", priority: 0, cell: ({ spec }) => spec.limited?.limitResponse?.queuing?.handSize ?? "<none>" },
-    { name: "QueueLengthLimit", type: "string", description: "Requests that may wait in a queue.", priority: 0, cell: ({ spec }) => spec.limited?.limitResponse?.queuing?.queueLengthLimit ?? "<none>" },
-    ageColumn],
+    {
+      name: "NominalConcurrencyShares",
+      type: "string",
+      description: "Share of the server's seats.",
+      priority: 0,
+      cell: ({ spec }) => (spec.limited ?? spec.exempt)?.nominalConcurrencyShares ?? "<none>",
+    },
+    {
+      name: "Queues",
+      type: "string",
+      description: "Number of queues.",
+      priority: 0,
+      cell: ({ spec }) => spec.limited?.limitResponse?.queuing?.queues ?? "<none>",
+    },
+    {
+      name: "HandSize",
+      type: "string",
+      description: "Queues that a flow is dealt.",
+      priority: 0,
+      cell: ({ spec }) => spec.limited?.limitResponse?.queuing?.handSize ?? "<none>",
+    },
+    {
+      name: "QueueLengthLimit",
+      type: "string",
+      description: "Requests that may wait in a queue.",
+      priority: 0,
+      cell: ({ spec }) => spec.limited?.limitResponse?.queuing?.queueLengthLimit ?? "<none>",
+    },
+    ageColumn,
+  ],
 });

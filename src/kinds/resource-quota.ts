@@ -19,7 +19,14 @@ interface QuotaObject extends KubeObject {
   status?: { hard?: Record<string, string>; used?: Record<string, string> };
 }
 
-const scopes = ["Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity"];
+const scopes = [
+  "Terminating",
+  "NotTerminating",
+  "BestEffort",
+  "NotBestEffort",
+  "PriorityClass",
+  "CrossNamespacePodAffinity",
+];
 
 export const resourceQuota = defineKind<QuotaObject>({
   group: "",
@@ -43,12 +50,22 @@ export const resourceQuota = defineKind<QuotaObject>({
       : [
           invalid(
             "spec.scopes",
-            { goSyntax: goStrings(object.spec.scopes ?? []).goSyntax.replace("[]string", "[]core.ResourceQuotaScope") },
+            {
+              goSyntax: goStrings(object.spec.scopes ?? []).goSyntax.replace(
+                "[]string",
+                "[]core.ResourceQuotaScope",
+              ),
+            },
             "field is immutable",
           ),
         ]),
   ],
-  columns: [nameColumn, ageColumn, text("Request", "Used and allowed requests and counts.", (object) => quotaText(object, false)), text("Limit", "Used and allowed limits.", (object) => quotaText(object, true))],
+  columns: [
+    nameColumn,
+    ageColumn,
+    text("Request", "Used and allowed requests and counts.", (object) => quotaText(object, false)),
+    text("Limit", "Used and allowed limits.", (object) => quotaText(object, true)),
+  ],
 });
 
 function quotaText({ status }: QuotaObject, limits: boolean): string {
@@ -65,17 +82,31 @@ function quotaErrors({ spec }: QuotaObject): FieldError[] {
     const at = `spec.hard[${name}]`;
     errors.push(...resourceNameErrors(name, at), ...resourceQuantityErrors(name, value, at));
   }
-  const shown = { goSyntax: goStrings(spec.scopes ?? []).goSyntax.replace("[]string", "[]core.ResourceQuotaScope") };
-  for (const scope of spec.scopes ?? []) if (!scopes.includes(scope)) errors.push(invalid("spec.scopes", shown, "unsupported scope"));
+  const shown = {
+    goSyntax: goStrings(spec.scopes ?? []).goSyntax.replace("[]string", "[]core.ResourceQuotaScope"),
+  };
+  for (const scope of spec.scopes ?? [])
+    if (!scopes.includes(scope)) errors.push(invalid("spec.scopes", shown, "unsupported scope"));
   for (const { scopeName = "", operator = "", values = [] } of spec.scopeSelector?.matchExpressions ?? []) {
     const at = "spec.scopeSelector.matchExpressions";
     if (!scopes.includes(scopeName)) errors.push(invalid(`${at}.scopeName`, scopeName, "unsupported scope"));
     if (operator === "In" || operator === "NotIn") {
       if (values.length === 0)
-        errors.push(required(`${at}.values`, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"));
+        errors.push(
+          required(
+            `${at}.values`,
+            "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+          ),
+        );
     } else if (operator === "Exists" || operator === "DoesNotExist") {
       if (values.length > 0)
-        errors.push(invalid(`${at}.values`, goStrings(values), "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"));
+        errors.push(
+          invalid(
+            `${at}.values`,
+            goStrings(values),
+            "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
+          ),
+        );
     } else errors.push(invalid(`${at}.operator`, operator, "not a valid selector operator"));
   }
   return errors;

@@ -30,7 +30,11 @@ export const runtimeClass = defineKind<RuntimeClassObject>({
     ...(object.handler === old.handler ? [] : [invalid("handler", object.handler, "field is immutable")]),
     ...validateClass(object),
   ],
-  columns: [nameColumn, text("Handler", "Handler in the container runtime.", ({ handler }) => handler), ageColumn],
+  columns: [
+    nameColumn,
+    text("Handler", "Handler in the container runtime.", ({ handler }) => handler),
+    ageColumn,
+  ],
 });
 
 function validateClass({ handler, scheduling }: RuntimeClassObject): FieldError[] {

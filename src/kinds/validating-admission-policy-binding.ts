@@ -10,7 +10,12 @@ interface PolicyBindingObject extends KubeObject {
   spec: {
     policyName?: string;
     paramRef?: { name?: string; namespace?: string };
-    matchResources?: { matchPolicy?: string; namespaceSelector?: object; objectSelector?: object; resourceRules?: { scope?: string }[] };
+    matchResources?: {
+      matchPolicy?: string;
+      namespaceSelector?: object;
+      objectSelector?: object;
+      resourceRules?: { scope?: string }[];
+    };
   };
 }
 
@@ -33,9 +38,14 @@ export const validatingAdmissionPolicyBinding = defineKind<PolicyBindingObject>(
     match.objectSelector ??= {};
     for (const rule of match.resourceRules ?? []) rule.scope ??= "*";
   },
-  columns: [nameColumn, text("PolicyName", "Policy that is bound.", ({ spec }) => spec.policyName ?? ""), text("ParamRef", "Parameters of the policy.", ({ spec }) => {
+  columns: [
+    nameColumn,
+    text("PolicyName", "Policy that is bound.", ({ spec }) => spec.policyName ?? ""),
+    text("ParamRef", "Parameters of the policy.", ({ spec }) => {
       if (spec.paramRef === undefined) return "<unset>";
       const { name = "", namespace = "*" } = spec.paramRef;
       return name === "" ? "*" : `${namespace}/${name}`;
-    }), ageColumn],
+    }),
+    ageColumn,
+  ],
 });

@@ -44,7 +44,15 @@ export const validatingAdmissionPolicy = defineKind<PolicyObject>({
     match.matchPolicy ??= "Equivalent";
     match.namespaceSelector ??= {};
     match.objectSelector ??= {};
-    for (const rule of [...(match.resourceRules ?? []), ...(match.excludeResourceRules ?? [])]) rule.scope ??= "*";
+    for (const rule of [...(match.resourceRules ?? []), ...(match.excludeResourceRules ?? [])])
+      rule.scope ??= "*";
   },
-  columns: [nameColumn, integer("Validations", "Number of validations.", ({ spec }) => (spec.validations ?? []).length), text("ParamKind", "Kind of the parameters.", ({ spec }) => (spec.paramKind === undefined ? "<unset>" : `${spec.paramKind.apiVersion}/${spec.paramKind.kind}`)), ageColumn],
+  columns: [
+    nameColumn,
+    integer("Validations", "Number of validations.", ({ spec }) => (spec.validations ?? []).length),
+    text("ParamKind", "Kind of the parameters.", ({ spec }) =>
+      spec.paramKind === undefined ? "<unset>" : `${spec.paramKind.apiVersion}/${spec.paramKind.kind}`,
+    ),
+    ageColumn,
+  ],
 });

@@ -20,5 +20,9 @@ export const validatingWebhookConfiguration = defineKind<WebhookConfigurationObj
   applyDefaults: ({ webhooks }) => defaultWebhooks(webhooks ?? [], false),
   validate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
   validateUpdate: ({ webhooks }) => validateWebhooks(webhooks ?? []),
-  columns: [nameColumn, integer("Webhooks", "Number of webhooks.", ({ webhooks }) => (webhooks ?? []).length), ageColumn],
+  columns: [
+    nameColumn,
+    integer("Webhooks", "Number of webhooks.", ({ webhooks }) => (webhooks ?? []).length),
+    ageColumn,
+  ],
 });

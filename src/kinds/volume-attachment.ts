@@ -11,7 +11,11 @@ import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
 const schemaName = "io.k8s.api.storage.v1.VolumeAttachment";
 
 interface AttachmentObject extends KubeObject {
-  spec: { attacher: string; nodeName: string; source: { persistentVolumeName?: string; inlineVolumeSpec?: unknown } };
+  spec: {
+    attacher: string;
+    nodeName: string;
+    source: { persistentVolumeName?: string; inlineVolumeSpec?: unknown };
+  };
   status?: { attached?: boolean };
 }
 
@@ -33,20 +37,36 @@ export const volumeAttachment = defineKind<AttachmentObject>({
     ...validateAttachment(object),
     ...(deepEqual(object.spec, old.spec) ? [] : [invalid("spec", object.spec, "field is immutable")]),
   ],
-  columns: [nameColumn,
+  columns: [
+    nameColumn,
     text("Attacher", "Driver that attaches.", ({ spec }) => spec.attacher),
     text("PV", "Volume that is attached.", ({ spec }) => spec.source.persistentVolumeName ?? ""),
     text("Node", "Node that it is attached to.", ({ spec }) => spec.nodeName),
     boolean("Attached", "Whether it is attached.", ({ status }) => status?.attached ?? false),
-    ageColumn],
+    ageColumn,
+  ],
 });
 
 function validateAttachment({ spec }: AttachmentObject): FieldError[] {
-  const errors = spec.attacher === "" ? [required("spec.attacher")] : driverNameErrors(spec.attacher, "spec.attacher");
+  const errors =
+    spec.attacher === "" ? [required("spec.attacher")] : driverNameErrors(spec.attacher, "spec.attacher");
   const { persistentVolumeName: volume, inlineVolumeSpec } = spec.source;
-  if (volume === undefined && inlineVolumeSpec === undefined) errors.push(required("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"));
+  if (volume === undefined && inlineVolumeSpec === undefined)
+    errors.push(
+      required("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+    );
   if (volume !== undefined)
-    errors.push(...(volume === "" ? [required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName")] : dnsSubdomainErrors(volume).map((each) => invalid("spec.source.persistentVolumeName", volume, each))));
-  errors.push(...dnsSubdomainErrors(spec.nodeName).map((each): FieldError => invalid("spec.nodeName", spec.nodeName, each)));
+    errors.push(
+      ...(volume === ""
+        ? [required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName")]
+        : dnsSubdomainErrors(volume).map((each) =>
+            invalid("spec.source.persistentVolumeName", volume, each),
+          )),
+    );
+  errors.push(
+    ...dnsSubdomainErrors(spec.nodeName).map((each): FieldError =>
+      invalid("spec.nodeName", spec.nodeName, each),
+    ),
+  );
   return errors;
 }

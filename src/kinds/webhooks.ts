@@ -14,7 +14,10 @@ interface Rule {
 
 export interface Webhook {
   name: string;
-  clientConfig: { url?: string; service?: { name?: string; namespace?: string; port?: number; path?: string } };
+  clientConfig: {
+    url?: string;
+    service?: { name?: string; namespace?: string; port?: number; path?: string };
+  };
   rules?: Rule[];
   failurePolicy?: string;
   matchPolicy?: string;
@@ -63,19 +66,27 @@ export function validateWebhooks(webhooks: readonly Webhook[]): FieldError[] {
           "must include at least one of v1, v1beta1",
         ),
       );
-    for (const [position, rule] of (each.rules ?? []).entries()) errors.push(...ruleErrors(rule, `${path}.rules[${position}]`));
-    const choice = (field: "failurePolicy" | "matchPolicy" | "reinvocationPolicy", allowed: string[]): void => {
+    for (const [position, rule] of (each.rules ?? []).entries())
+      errors.push(...ruleErrors(rule, `${path}.rules[${position}]`));
+    const choice = (
+      field: "failurePolicy" | "matchPolicy" | "reinvocationPolicy",
+      allowed: string[],
+    ): void => {
       const value = each[field];
-      if (value !== undefined && !allowed.includes(value)) errors.push(notSupported(`${path}.${field}`, value, allowed));
+      if (value !== undefined && !allowed.includes(value))
+        errors.push(notSupported(`${path}.${field}`, value, allowed));
     };
     choice("failurePolicy", ["Fail", "Ignore"]);
     choice("matchPolicy", ["Equivalent", "Exact"]);
-    if (each.sideEffects === undefined) errors.push(required(`${path}.sideEffects`, "must specify one of None, NoneOnDryRun"));
+    if (each.sideEffects === undefined)
+      errors.push(required(`${path}.sideEffects`, "must specify one of None, NoneOnDryRun"));
     else if (!["None", "NoneOnDryRun"].includes(each.sideEffects))
       errors.push(notSupported(`${path}.sideEffects`, each.sideEffects, ["None", "NoneOnDryRun"]));
     const timeout = each.timeoutSeconds;
     if (timeout !== undefined && (timeout > 30 || timeout < 1))
-      errors.push(invalid(`${path}.timeoutSeconds`, timeout, "the timeout value must be between 1 and 30 seconds"));
+      errors.push(
+        invalid(`${path}.timeoutSeconds`, timeout, "the timeout value must be between 1 and 30 seconds"),
+      );
     errors.push(
       ...validateLabelSelector(each.namespaceSelector, `${path}.namespaceSelector`),
       ...validateLabelSelector(each.objectSelector, `${path}.objectSelector`),
@@ -104,7 +115,8 @@ function ruleErrors(rule: Rule, path: string): FieldError[] {
     for (const [index, each] of (rule[field] ?? []).entries())
       if (each === "") errors.push(required(`${path}.${field}[${index}]`));
   for (const [index, each] of (rule.operations ?? []).entries())
-    if (!operations.includes(each)) errors.push(notSupported(`${path}.operations[${index}]`, each, operations));
+    if (!operations.includes(each))
+      errors.push(notSupported(`${path}.operations[${index}]`, each, operations));
   if (rule.scope !== undefined && !["*", "Cluster", "Namespaced"].includes(rule.scope))
     errors.push(notSupported(`${path}.scope`, rule.scope, ["*", "Cluster", "Namespaced"]));
   return errors;
