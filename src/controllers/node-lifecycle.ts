@@ -76,7 +76,7 @@ function* planNode(
     yield* record(node, "Normal", "NodeNotReady", `Node ${key} status is now: NodeNotReady`);
   }
   yield* writeTaints(node, nowMs);
-  if (!isReady && findCondition(conditions, "Ready") !== undefined) yield* markPodsNotReady(view, key, nowMs);
+  if (readiness(node) === "Unknown") yield* markPodsNotReady(view, key, nowMs);
 }
 
 function readiness(node: Node): string | undefined {

@@ -42,6 +42,7 @@ export function* planStatefulSet(view: View, key: string, nowMs: number): Plan {
   const { namespace, name } = splitKey(key);
   const set = view.get(statefulSets, namespace, name);
   if (set === undefined || isEmptySelector(set.spec.selector)) return;
+  if (set.metadata.deletionTimestamp !== undefined) return;
   const own = yield* ownPods(view, set);
   const owner = set as unknown as RevisionOwner;
   const history = yield* syncHistory({
@@ -59,10 +60,8 @@ export function* planStatefulSet(view: View, key: string, nowMs: number): Plan {
   const current =
     history.all.find((each) => each.metadata.name === set.status.currentRevision) ?? history.current;
   const work: Work = { set, pods: byOrdinal(own), current, update: history.current, nowMs };
-  if (set.metadata.deletionTimestamp === undefined) {
-    yield* syncClaimOwners(view, set, [...work.pods]);
-    yield* step(view, work);
-  }
+  yield* syncClaimOwners(view, set, [...work.pods]);
+  yield* step(view, work);
   yield* writeStatus(view, work, own);
   const used = new Set(own.map((pod) => pod.metadata.labels?.[revisionLabel] ?? ""));
   used.add(current.metadata.name ?? "");
@@ -104,7 +103,7 @@ function* fillReplicas(view: View, work: Work): Plan<boolean> {
   for (let ordinal = start; ordinal < start + (set.spec.replicas ?? 1); ordinal++) {
     let pod = work.pods.get(ordinal);
     if (pod !== undefined && isPodFinished(pod)) {
-      if (pod.metadata.deletionTimestamp === undefined) yield* recreate(set, pod);
+      if (pod.metadata.deletionTimestamp === undefined) yield* removePod(set, pod);
       if (inOrder) return false;
       continue;
     }
@@ -180,18 +179,6 @@ function isUp({ set, nowMs }: Work, pod: Pod): boolean {
 
 function startOf(set: StatefulSet): number {
   return (set.spec as { ordinals?: { start?: number } }).ordinals?.start ?? 0;
-}
-
-function* recreate(set: StatefulSet, pod: Pod): Plan {
-  const where = `StatefulSet ${set.metadata.namespace}/${set.metadata.name}`;
-  if (pod.status.phase === "Failed") {
-    const message = `${where} is recreating failed Pod ${pod.metadata.name}`;
-    yield* record(set, "Warning", "RecreatingFailedPod", message);
-  } else {
-    const message = `${where} is recreating terminated Pod ${pod.metadata.name}`;
-    yield* record(set, "Normal", "RecreatingTerminatedPod", message);
-  }
-  yield* removePod(set, pod);
 }
 
 function* removePod(set: StatefulSet, pod: Pod): Plan {

@@ -6,6 +6,7 @@ import { disruptionController } from "#controllers/disruption-budget.ts";
 import { endpointSliceController } from "#controllers/endpoint-slice.ts";
 import { endpointsController } from "#controllers/endpoints.ts";
 import { garbageCollector } from "#controllers/garbage-collector.ts";
+import { jobController } from "#controllers/job.ts";
 import { namespaceController } from "#controllers/namespace.ts";
 import { nodeIpamController } from "#controllers/node-ipam.ts";
 import { nodeLifecycleController } from "#controllers/node-lifecycle.ts";
@@ -25,6 +26,7 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     statefulSetController,
     daemonSetController,
     replicationControllerController,
+    jobController,
     disruptionController,
     endpointsController,
     endpointSliceController,
