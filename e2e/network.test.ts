@@ -162,6 +162,12 @@ test("a node that comes back after a power cut has its network again", async () 
   await eventually(async () => assert.match(await ask("c1", "10.43.0.102", 80), /^b1 /));
 });
 
+test("a removed network leaves no device and no rule", async () => {
+  await lab.stop("n1");
+  const { stdout } = await lab.run("n1", ["sh", "-c", "nft list tables; ip -br link"]);
+  assert.doesNotMatch(stdout, /trivet/);
+});
+
 function ip(pod: string): string {
   return pods.get(pod)!.ip;
 }

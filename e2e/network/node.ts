@@ -8,7 +8,7 @@ import { createClient } from "#client/client.ts";
 import { createFakeApi } from "#client/fake-api.ts";
 import { systemClock } from "#client/system-clock.ts";
 import type { KubeObject } from "#kinds/object.ts";
-import { startNetwork } from "#network/start.ts";
+import { removeNetwork, startNetwork } from "#network/start.ts";
 import { startDns } from "#dns/start.ts";
 
 const dataDir = "/var/lib/trivet";
@@ -53,7 +53,7 @@ const network = await startNetwork({
   logger,
 });
 const { gatewayIP } = await network.ready;
-await startDns({
+const dns = await startDns({
   client,
   nodeName,
   bindAddresses: ["10.43.0.10", gatewayIP],
@@ -64,3 +64,9 @@ await startDns({
   logger,
 });
 writeFileSync(`${dataDir}/ready.json`, JSON.stringify(await network.ready));
+process.once("SIGTERM", async () => {
+  await dns.close();
+  await network.close();
+  await removeNetwork();
+  process.exit(0);
+});

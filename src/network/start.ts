@@ -65,6 +65,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const informers = [nodes, services, slices];
 
   const ready = Promise.withResolvers<NodeNetwork>();
+  // Whoever waits for it learns of a failure; that nobody waits is no failure.
+  ready.promise.catch(() => {});
   const applier = new RulesetApplier(run, logger);
   let rulesStand = false;
   let bridgeSeen = false;
