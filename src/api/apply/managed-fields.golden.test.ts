@@ -84,7 +84,7 @@ function replayStep(
       return undefined;
     }
     const schema = goldenSchemaOf(String(applied.apiVersion), String(applied.kind));
-    if (schema === undefined || applied.metadata?.managedFields != null) return undefined;
+    if (schema === undefined || (applied.metadata?.managedFields ?? null) !== null) return undefined;
     try {
       result = applyPatch({
         ...request,
@@ -98,7 +98,7 @@ function replayStep(
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       if (step.response.status === error.code && recorded["message"] === error.message) return "";
-      return `${error.message} instead of ${String(recorded["message"] ?? recorded.kind)}`;
+      return `${error.message} instead of ${JSON.stringify(recorded["message"] ?? recorded.kind)}`;
     }
     if (step.response.status >= 300) return step.response.status === 409 ? "no conflict" : undefined;
     if (query["dryRun"] === undefined) stored.set(key, recorded);

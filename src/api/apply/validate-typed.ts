@@ -21,9 +21,13 @@ export function requireTyped(applied: JsonObject, schema: Schema | undefined, lo
   const text = problems.length === 1 ? problems[0] : `errors:\n  ${problems.join("\n  ")}`;
   throw new StatusError(
     "",
-    `failed to create typed patch object (${String(metadata["namespace"] ?? "")}/${String(metadata["name"] ?? "")}; ` +
+    `failed to create typed patch object (${textOf(metadata["namespace"])}/${textOf(metadata["name"])}; ` +
       `${version}, Kind=${String(applied["kind"])}): ${text}`,
   );
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function check(

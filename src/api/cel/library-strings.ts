@@ -5,7 +5,7 @@ import { goFormat } from "#api/patch/go-format.ts";
 export function registerStrings(environment: Environment): void {
   environment
     .registerFunction("string.charAt(int): string", (text: string, index: bigint) => {
-      const characters = [...text];
+      const characters = Array.from(text);
       if (index < 0n || index > characters.length) throw new Error(`index out of range: ${index}`);
       return characters[Number(index)] ?? "";
     })
@@ -16,7 +16,7 @@ export function registerStrings(environment: Environment): void {
       "string.replace(string, string, int): string",
       (text: string, from: string, to: string, times: bigint) => replaceTimes(text, from, to, Number(times)),
     )
-    .registerFunction("string.reverse(): string", (text: string) => [...text].reverse().join(""))
+    .registerFunction("string.reverse(): string", (text: string) => Array.from(text).reverse().join(""))
     .registerFunction("string.find(string): string", (text: string, pattern: string) => {
       return new RegExp(pattern).exec(text)?.[0] ?? "";
     })

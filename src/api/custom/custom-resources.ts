@@ -29,7 +29,9 @@ export class CustomResources {
   /** What is in the registry now, by the definition's name. */
   readonly #served = new Map<string, CustomResourceDefinition>();
   readonly #pending = new Set<string>();
-  #working: Promise<void> | undefined;
+  /** To be looked at again after a while. */
+  readonly #later = new Set<string>();
+  #isWorking = false;
   #retry: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
   #closed = false;
@@ -85,7 +87,9 @@ export class CustomResources {
   #enqueue(name: string): void {
     if (this.#closed) return;
     this.#pending.add(name);
-    this.#working ??= this.#work().finally(() => (this.#working = undefined));
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    void this.#work();
   }
 
   async #work(): Promise<void> {
@@ -100,14 +104,17 @@ export class CustomResources {
         this.#tryAgain(name);
       }
     }
+    this.#isWorking = false;
   }
 
   #tryAgain(name: string): void {
     if (this.#closed) return;
-    this.#pending.add(name);
-    this.#retry?.cancel();
-    this.#retry = this.#clock.setTimer(retryDelayMs, () => {
-      for (const each of [...this.#pending]) this.#enqueue(each);
+    this.#later.add(name);
+    this.#retry ??= this.#clock.setTimer(retryDelayMs, () => {
+      this.#retry = undefined;
+      const names = [...this.#later];
+      this.#later.clear();
+      for (const each of names) this.#enqueue(each);
     });
   }
 
@@ -150,12 +157,12 @@ export class CustomResources {
         this.#registry.remove(group, version.name, plural);
         continue;
       }
-      const { kind, schema, decode } = customKind(crd, version);
-      const resource = this.#registry.add(kind, {
+      const custom = customKind(crd, version);
+      const resource = this.#registry.add(custom.kind, {
         custom: true,
         storage: storedKind,
-        schema,
-        decode,
+        schema: custom.schema,
+        decode: (value) => custom.decode(value),
         ...(version.name === storage.name
           ? {}
           : { conversion: relabelling(group, version.name, storage.name) }),

@@ -73,7 +73,7 @@ function isIsbn10(value: string): boolean {
   const digits = value.replaceAll(/[\s-]/g, "");
   if (!/^\d{9}[\dX]$/.test(digits)) return false;
   let sum = 0;
-  for (const [index, digit] of [...digits].entries())
+  for (const [index, digit] of Array.from(digits).entries())
     sum += (10 - index) * (digit === "X" ? 10 : Number(digit));
   return sum % 11 === 0;
 }
@@ -82,7 +82,7 @@ function isIsbn13(value: string): boolean {
   const digits = value.replaceAll(/[\s-]/g, "");
   if (!/^\d{13}$/.test(digits)) return false;
   let sum = 0;
-  for (const [index, digit] of [...digits].entries()) sum += Number(digit) * (index % 2 === 0 ? 1 : 3);
+  for (const [index, digit] of Array.from(digits).entries()) sum += Number(digit) * (index % 2 === 0 ? 1 : 3);
   return sum % 10 === 0;
 }
 
@@ -93,7 +93,7 @@ function isCreditCard(value: string): boolean {
   const digits = value.replaceAll(/\D/g, "");
   if (!cardNumbers.test(digits)) return false;
   let sum = 0;
-  for (const [index, digit] of [...digits].reverse().entries()) {
+  for (const [index, digit] of Array.from(digits).reverse().entries()) {
     const doubled = index % 2 === 1 ? Number(digit) * 2 : Number(digit);
     sum += doubled > 9 ? doubled - 9 : doubled;
   }

@@ -108,7 +108,7 @@ function bestOf(failures: readonly FieldError[][]): FieldError[] {
 
 function validateString(value: string, schema: Schema, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  const length = [...value].length;
+  const length = Array.from(value).length;
   if (schema.maxLength !== undefined && length > schema.maxLength)
     errors.push({
       reason: "FieldValueTooLong",

@@ -10,7 +10,7 @@ export function goFormat(value: unknown): string {
       .map((key) => `${key}:${goFormat(value[key])}`);
     return `map[${members.join(" ")}]`;
   }
-  return String(value);
+  return String(value as string | number | boolean);
 }
 
 /** Go's name of the type that encoding/json gives to a value decoded into `interface{}`. */

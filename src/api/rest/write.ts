@@ -271,7 +271,8 @@ function prepareUpdate(
   const duplicates = dedupeOwnerReferences(object);
   if (duplicates !== undefined) request.warnings.push(duplicates);
   dropRepeatedFinalizers(object);
-  if (kind.unconditionalUpdate === false && givenVersion === "") {
+  const isScale = request.info.subresource === "scale";
+  if (kind.unconditionalUpdate === false && givenVersion === "" && !isScale) {
     // Upstream's storage says this, and so names the resource, not the kind.
     throw invalidError({ group: kind.group, kind: kind.plural, name: object.metadata.name ?? "" }, [
       {
