@@ -1,5 +1,6 @@
 /** The controllers that run, with what each needs from outside. */
 import type { Controller } from "#controllers/controller.ts";
+import { cronJobController } from "#controllers/cron-job.ts";
 import { daemonSetController } from "#controllers/daemon-set.ts";
 import { deploymentController } from "#controllers/deployment.ts";
 import { disruptionController } from "#controllers/disruption-budget.ts";
@@ -17,6 +18,7 @@ import { rootCaController } from "#controllers/root-ca.ts";
 import { serviceAccountController } from "#controllers/service-account.ts";
 import { statefulSetController } from "#controllers/stateful-set.ts";
 import { taintEvictionController } from "#controllers/taint-eviction.ts";
+import { ttlAfterFinishedController } from "#controllers/ttl-after-finished.ts";
 import type { ManagerOptions } from "./options.ts";
 
 export function controllersFor(options: ManagerOptions): Controller[] {
@@ -27,6 +29,8 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     daemonSetController,
     replicationControllerController,
     jobController,
+    cronJobController,
+    ttlAfterFinishedController,
     disruptionController,
     endpointsController,
     endpointSliceController,
