@@ -89,7 +89,12 @@ export class ReplicaLog {
     this.#chain = recovered.chain;
     this.#batch = recovered.batch;
     const current = this.#segments.at(-1);
-    if (current !== undefined) this.#file = options.disk.open(current.name);
+    if (current === undefined) return;
+    // A process that was killed may have left its last batch to the system's memory only. Nothing of it is
+    // acknowledged, and nothing written behind it, before it is durable.
+    this.#file = options.disk.open(current.name);
+    this.#flushing = true;
+    this.#file.flush((error) => this.#flushed([], error));
   }
 
   /** The term and vote as they are on disk; `commit` may be behind. */
@@ -154,7 +159,7 @@ export class ReplicaLog {
 
   /** Makes an empty log begin after this position, in memory at once. Only before anything else is written. */
   beginAfter(index: number, term: number): void {
-    assert(!this.#flushing && this.#queue.length === 0, "a log begins once");
+    assert(this.#queue.length === 0, "a log begins once");
     const write: LogWrite = { entries: [], reset: { index, term }, done: () => undefined };
     this.#remember(write);
     this.write(write);

@@ -166,10 +166,11 @@ export class ManualWorld {
   /** Turns the clock until the promise is settled. */
   async during<T>(promise: Promise<T>): Promise<T> {
     let settled = false;
-    const done = () => {
-      settled = true;
-    };
-    promise.then(done, done);
+    void promise
+      .catch(() => undefined)
+      .finally(() => {
+        settled = true;
+      });
     await this.until(() => settled, "a promise");
     return promise;
   }

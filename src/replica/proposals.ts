@@ -26,7 +26,8 @@ export function encodeProposal(record: ProposalRecord): Uint8Array {
   const out = new ByteWriter();
   out.integer(record.life).integer(record.sequence);
   writeCommand(out, record.command);
-  return out.finish();
+  // A copy of just its size: the log keeps it in memory for long.
+  return out.finish().slice();
 }
 
 export function decodeProposal(data: Uint8Array): ProposalRecord {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Transaction } from "#base/backend.ts";
 import { Recording } from "#base/backend-conformance.test-suite.ts";
-import { StatusError } from "#base/errors.ts";
+import type { StatusError } from "#base/errors.ts";
 import { ManualWorld } from "./manual-world.fixture.ts";
 import type { ReplicaNodeOptions } from "./replica-node.ts";
 

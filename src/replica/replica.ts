@@ -48,7 +48,7 @@ export const defaultTiming: ReplicaTiming = { tickMs: 50, heartbeatTicks: 2, ele
 
 export const defaultConfig = {
   timing: defaultTiming,
-  keptLogBytes: 16 << 20,
+  keptLogBytes: 8 << 20,
   segmentBytes: 8 << 20,
   timeoutMs: 10_000,
 };
