@@ -15,6 +15,7 @@ import { RbacAuthorizer } from "./auth/rbac.ts";
 import { ServiceAccountTokens } from "./auth/service-account-tokens.ts";
 import { Bootstrap } from "./bootstrap/bootstrap.ts";
 import { rbacObjects } from "./bootstrap/rbac.ts";
+import { KubernetesEndpoints } from "./bootstrap/kubernetes-endpoints.ts";
 import { kubernetesService, priorityClasses } from "./bootstrap/system-objects.ts";
 import { WatchHub } from "./cache/watch-hub.ts";
 import { convertedKinds, keyOfKind } from "./conversions.ts";
@@ -104,6 +105,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       : addresses.reserve(object, old);
   const handler: HttpHandler = (request) => dispatcher.handle(request);
   const customResources = new CustomResources({ registry, hub, handler, clock, logger });
+  let endpoints: KubernetesEndpoints | undefined;
   let started: Promise<void> | undefined;
   const start = async (): Promise<void> => {
     await hub.start();
@@ -113,7 +115,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     await bootstrap.createNamespaces();
     await Promise.all(rbacObjects().map((each) => bootstrap.createMissing(each)));
     await bootstrap.createMissing(priorityClasses());
-    await bootstrap.createMissing(kubernetesService(addresses.at(1)));
+    await bootstrap.createMissing(kubernetesService(addresses.at(1), options.advertise?.port ?? 6443));
   };
   const ready = (): Promise<void> => (started ??= start());
   return {
@@ -131,9 +133,15 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
           void serveUpgrade({ core, dispatcher, agents }, request, peer, { socket, head });
         },
       });
+      if (options.bootstrap !== false) {
+        const own = options.advertise ?? { address: listener.address.host, port: listener.address.port };
+        endpoints = new KubernetesEndpoints({ backend, handler, clock, logger, own });
+        endpoints.start();
+      }
       return listener;
     },
     async close() {
+      endpoints?.close();
       customResources.close();
       hub.close();
       await listener?.close();

@@ -26,7 +26,7 @@ export function priorityClasses(): BootstrapObjects {
   };
 }
 
-export function kubernetesService(clusterIP: string): BootstrapObjects {
+export function kubernetesService(clusterIP: string, targetPort: number): BootstrapObjects {
   const service: KubeObject = {
     apiVersion: "v1",
     kind: "Service",
@@ -42,7 +42,7 @@ export function kubernetesService(clusterIP: string): BootstrapObjects {
       ipFamilies: ["IPv4"],
       ipFamilyPolicy: "SingleStack",
       sessionAffinity: "None",
-      ports: [{ name: "https", protocol: "TCP", port: 443, targetPort: 6443 }],
+      ports: [{ name: "https", protocol: "TCP", port: 443, targetPort }],
     },
   };
   return { group: "", version: "v1", plural: "services", objects: [service] };
