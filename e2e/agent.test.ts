@@ -350,6 +350,28 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
     await remove("outlives");
   });
 
+  test("a node that lost all its processes starts its pods again", async () => {
+    await run("again", { terminationGracePeriodSeconds: 1, containers: [sleeper()] });
+    const before = await untilPod("again", "ready", isReady);
+    await agent.close();
+    const killed = containerd.pid;
+    for (const pid of await processesOf(dir, cgroupParent)) process.kill(pid, "SIGKILL");
+    await eventually("containerd is back", () => Promise.resolve(containerd.pid !== killed));
+    await eventually("the agent starts", async () => {
+      agent = await launch();
+      return true;
+    });
+    const now = await untilPod(
+      "again",
+      "runs again",
+      (pod) => isReady(pod) && pod.status?.containerStatuses?.[0]?.restartCount === 1,
+    );
+    assert.notEqual(now.status?.podIP, undefined);
+    assert.equal(now.metadata.uid, before.metadata.uid);
+    assert.equal((await exec("again", "main", ["echo", "hi"])).stdout, "hi\n");
+    await remove("again");
+  });
+
   test("a node that was taken for dead says that it lives", async () => {
     const conditions = [{ type: "Ready", status: "Unknown", reason: "NodeStatusUnknown" }];
     await client.patch(nodes, undefined, "node-a", "strategic", { status: { conditions } });
@@ -650,6 +672,18 @@ async function eventually(
     if (Date.now() > end) throw new Error(`not in time: ${what} ${detail()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** containerd, its shims, and everything in the pods' cgroups. */
+async function processesOf(dir: string, cgroup: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    const read = (file: string) => readFile(`/proc/${name}/${file}`, "utf8").catch(() => "");
+    if ((await read("cmdline")).includes(dir) || (await read("cgroup")).includes(cgroup))
+      found.push(Number(name));
+  }
+  return found;
 }
 
 async function removeAllPods(socket: string): Promise<void> {

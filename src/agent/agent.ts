@@ -87,7 +87,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await mkdir(paths.logDir, { recursive: true, mode: 0o755 });
   await mkdir(paths.dataDir, { recursive: true });
   const agent = new NodeAgent(options, paths, await readMachine(options.dataDir));
-  await agent.start();
+  try {
+    await agent.start();
+  } catch (error) {
+    await agent.close();
+    throw error;
+  }
   return agent;
 }
 
