@@ -161,7 +161,11 @@ export class ReplicaMachine {
             if (life === this.life) this.#events.onWatch(this, events, revision);
           },
           onEnd: (error) => {
-            if (life === this.life && error !== undefined) rewatch();
+            if (life !== this.life || error === undefined) return;
+            // What is compacted can't be watched any more; the watch has said so, which is its promise.
+            const compacted = this.node?.replica.store.compactRevision ?? 0;
+            this.watchedRevision = Math.max(this.watchedRevision, compacted - 1);
+            rewatch();
           },
         },
       );

@@ -11,6 +11,7 @@ test("replicas keep their promises under faults, and make progress after them", 
 const regressions: Record<number, string> = {
   224: "a write through another member was called refused when the connection broke, and had taken place",
   253: "a write was taken for lost although a snapshot had brought its effect, or a late refusal spoke of another term",
+  1083: "a log found after kill -9 was trusted before it was flushed, and a power cut followed",
   386: "as 224, seen as a value that came back",
 };
 

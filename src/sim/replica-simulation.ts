@@ -235,7 +235,7 @@ export class ReplicaSimulation {
     const machine = this.#random.pick(this.#running());
     if (machine === undefined) return;
     const others = this.machines.filter((other) => other !== machine).map(({ id }) => id);
-    switch (this.#random.integer(9)) {
+    switch (this.#random.integer(11)) {
       case 0:
         this.#crash(machine, false);
         break;
@@ -266,6 +266,14 @@ export class ReplicaSimulation {
           dropProbability: 0.05,
           maxDelayMs: this.#random.pick([2, 20, 100]) ?? 2,
         };
+        break;
+      case 8:
+        this.#trace(`-- hand over from ${machine.memberId}`);
+        machine.node?.admin("transferLeadership").catch(() => undefined);
+        break;
+      case 9:
+        // Watches that are behind must end and say so, not skip.
+        machine.backend?.compact(Math.max(2, machine.watchedRevision - 20)).catch(() => undefined);
         break;
       default:
         machine.jumpClock(this.#random.between(-60_000, 60_000));
