@@ -1,7 +1,7 @@
 /** APIService (apiregistration.k8s.io/v1). */
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { type FieldError, invalid, required } from "./field-error.ts";
-import { dns1035LabelErrors, dnsSubdomainErrors } from "./names.ts";
+import { dns1035LabelErrors, dnsSubdomainErrors, pathSegmentErrors } from "./names.ts";
 import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
 import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
@@ -29,6 +29,7 @@ export const apiService = defineKind<ApiServiceObject>({
   singular: "apiservice",
   categories: ["api-extensions"],
   namespaced: false,
+  validateName: pathSegmentErrors,
   schemaName,
   verbs: allVerbs,
   ...withStatus(schemaName, { generation: false }),

@@ -3,7 +3,7 @@ import { ageColumn, nameColumn, text } from "./columns.ts";
 import { copyOf } from "./equality.ts";
 import { type FieldError, duplicate, invalid, notSupported, required } from "./field-error.ts";
 import { defineKind } from "./kind.ts";
-import { dnsSubdomainErrors } from "./names.ts";
+import { dnsSubdomainErrors, pathSegmentErrors } from "./names.ts";
 import type { KubeObject } from "./object.ts";
 import { decodeBase64 } from "./secret.ts";
 import { allVerbs, keepField, objectVerbs, statusSubresource, withStatus } from "./strategy.ts";
@@ -69,6 +69,7 @@ export const certificateSigningRequest = defineKind<RequestObject>({
   singular: "certificatesigningrequest",
   shortNames: ["csr"],
   namespaced: false,
+  validateName: pathSegmentErrors,
   schemaName,
   verbs: allVerbs,
   ...status,
@@ -149,7 +150,11 @@ function validateRequest({ spec }: RequestObject): FieldError[] {
   const bytes = decodeBase64(spec.request ?? "");
   if (!bytes.includes("-----BEGIN CERTIFICATE REQUEST-----"))
     errors.push(
-      invalid("spec.request", { goSyntax: "[]byte{}" }, "PEM block type must be CERTIFICATE REQUEST"),
+      invalid(
+        "spec.request",
+        { goSyntax: spec.request === null ? "[]byte(nil)" : "[]byte{}" },
+        "PEM block type must be CERTIFICATE REQUEST",
+      ),
     );
   const given = spec.usages ?? [];
   if (given.length === 0) errors.push(required("spec.usages"));

@@ -105,7 +105,7 @@ function defaultJobTemplate(spec: FullJobSpec): void {
 
 function validateSpec(spec: CronJobSpec): FieldError[] {
   const errors: FieldError[] = [];
-  const { schedule = "", timeZone } = spec;
+  const { schedule, timeZone } = spec;
   if (schedule === "") errors.push(required("spec.schedule"));
   else {
     errors.push(...cronErrors(schedule).map((each) => invalid("spec.schedule", schedule, each)));

@@ -4,7 +4,7 @@ import { deepEqual } from "./equality.ts";
 import { type FieldError, duplicate, invalid, notSupported } from "./field-error.ts";
 import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
-import { allVerbs, countGeneration, startGeneration } from "./strategy.ts";
+import { allVerbs, countGeneration } from "./strategy.ts";
 
 const schemaName = "io.k8s.api.storage.v1.CSIDriver";
 
@@ -32,7 +32,6 @@ export const csiDriver = defineKind<CsiDriverObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
-  prepareCreate: startGeneration,
   prepareUpdate: (object, old) => countGeneration(object, old),
   applyDefaults({ spec }) {
     spec.attachRequired ??= true;

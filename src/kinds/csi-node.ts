@@ -12,7 +12,7 @@ const schemaName = "io.k8s.api.storage.v1.CSINode";
 interface CsiNodeObject extends KubeObject {
   spec: {
     drivers:
-      | { name: string; nodeID: string; topologyKeys?: string[]; allocatable?: { count?: number } }[]
+      | { name: string; nodeID: string; topologyKeys?: string[] | null; allocatable?: { count?: number } }[]
       | null;
   };
 }
@@ -38,9 +38,9 @@ export const csiNode = defineKind<CsiNodeObject>({
 function validateNode({ spec }: CsiNodeObject): FieldError[] {
   const errors: FieldError[] = [];
   const names = new Set<string>();
-  for (const [index, { name, nodeID, topologyKeys = [], allocatable }] of (spec.drivers ?? []).entries()) {
+  for (const [index, { name, nodeID, topologyKeys, allocatable }] of (spec.drivers ?? []).entries()) {
     const at = `spec.drivers[${index}]`;
-    errors.push(...(name === "" ? [required(`${at}.name`)] : driverNameErrors(name, `${at}.name`)));
+    errors.push(...driverNameErrors(name, `${at}.name`));
     if (nodeID === "") errors.push(required(`${at}.nodeID`));
     else if (nodeID.length > 192)
       errors.push(invalid(`${at}.nodeID`, nodeID, "must be 192 characters or less"));
@@ -51,7 +51,7 @@ function validateNode({ spec }: CsiNodeObject): FieldError[] {
     if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
     names.add(name);
     const keys = new Set<string>();
-    for (const key of topologyKeys) {
+    for (const key of topologyKeys ?? []) {
       if (key === "") errors.push(required(at));
       if (keys.has(key)) errors.push(duplicate(at, key));
       keys.add(key);

@@ -124,7 +124,7 @@ export const daemonSet = defineKind<DaemonSetObject>({
 });
 
 function validateDaemonSetSpec(spec: DaemonSetSpec): FieldError[] {
-  const { selector, template = {} } = spec;
+  const { selector, template } = spec;
   const errors = validateLabelSelector(selector, "spec.selector");
   const labels = template.metadata?.labels;
   if (errors.length === 0 && !matchesLabelSelector(selector, labels))

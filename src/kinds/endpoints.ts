@@ -87,7 +87,7 @@ function validateSubset(subset: EndpointSubset, index: number): FieldError[] {
 }
 
 function validateAddress(address: EndpointAddress, path: string): FieldError[] {
-  const { ip = "", hostname, nodeName } = address;
+  const { ip, hostname, nodeName } = address;
   const errors = ipErrors(ip).map((each) => invalid(`${path}.ip`, ip, each));
   if (hostname)
     errors.push(...dnsLabelErrors(hostname).map((each) => invalid(`${path}.hostname`, hostname, each)));

@@ -70,8 +70,7 @@ function validateEvent(event: EventObject): FieldError[] {
   if (byteLength(note) > 1024) errors.push(invalid("message", "", "can have at most 1024 characters"));
   if (type !== "Normal" && type !== "Warning") errors.push(invalid("type", "", `has invalid value: ${type}`));
   if (series !== undefined) {
-    if ((series.count ?? 0) < 2)
-      errors.push(invalid("series.count", series.count ?? 0, "should be at least 2"));
+    if ((series.count ?? 0) < 2) errors.push(invalid("series.count", "", "should be at least 2"));
     if (!series.lastObservedTime) errors.push(required("series.lastObservedTime"));
   }
   return errors;

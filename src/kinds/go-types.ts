@@ -91,6 +91,7 @@ const nullLists = [
   "Role.rules",
   "MutatingWebhook.admissionReviewVersions",
   "HorizontalPodAutoscalerStatus.currentMetrics",
+  "CSINodeDriver.topologyKeys",
 ];
 
 /** Times that are not pointers: written as null when they are not set. */

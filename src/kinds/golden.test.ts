@@ -89,8 +89,10 @@ test("resources, verbs and subresources are those of discovery", { skip }, async
           assert.deepEqual(
             Object.entries(kind.subresources ?? {})
               .map(([name, { verbs }]) => [name, verbs])
-              .sort(),
-            (each.subresources ?? []).map(({ subresource, verbs }) => [subresource, verbs]).sort(),
+              .sort(([a], [b]) => String(a).localeCompare(String(b))),
+            (each.subresources ?? [])
+              .map(({ subresource, verbs }) => [subresource, verbs])
+              .sort(([a], [b]) => String(a).localeCompare(String(b))),
             each.resource,
           );
         }

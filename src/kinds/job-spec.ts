@@ -131,7 +131,7 @@ function failureRuleErrors(
   path: string,
 ): FieldError[] {
   const errors: FieldError[] = [];
-  const { action = "" as string, onExitCodes } = rule;
+  const { action, onExitCodes } = rule;
   if (action === "")
     errors.push(
       required(`${path}.action`, `valid values: [${actions.map((each) => `"${each}"`).join(" ")}]`),
@@ -142,7 +142,7 @@ function failureRuleErrors(
   } else if (!actions.includes(action)) errors.push(notSupported(`${path}.action`, action, actions));
   if (onExitCodes !== undefined) {
     const at = `${path}.onExitCodes`;
-    const { operator = "" as string } = onExitCodes;
+    const { operator } = onExitCodes;
     const values = onExitCodes.values ?? [];
     if (operator === "") errors.push(required(`${at}.operator`, 'valid values: ["In" "NotIn"]'));
     else if (operator !== "In" && operator !== "NotIn")

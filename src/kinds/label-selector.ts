@@ -207,20 +207,12 @@ class Parser {
     if (keyErrors.length > 0) throw new RangeError(invalidText("key", key, keyErrors));
     const following = this.#peek();
     if (negated || following.type === "end" || (following.type === "symbol" && following.literal === ",")) {
-      if (negated && following.type !== "end" && following.literal !== ",") {
-        // Upstream leaves the rest to the caller, which then complains about it.
-      }
       return { key, operator: negated ? "!" : "exists", values: [] };
     }
     const operatorToken = this.#next();
     const operator = operatorOf(operatorToken);
     if (operator === undefined)
-      throw new RangeError(
-        `found '${operatorToken.literal}', expected: in, notin, =, ==, !=, gt, lt`.replace(
-          "in, notin, =, ==, !=, gt, lt",
-          "=, !=, ==, in, notin, gt, lt",
-        ),
-      );
+      throw new RangeError(`found '${operatorToken.literal}', expected: in, notin, =, ==, !=, gt, lt`);
     const values = operator === "in" || operator === "notin" ? this.#values() : [this.#exactValue()];
     if ((operator === "gt" || operator === "lt") && !/^[+-]?\d+$/.test(values[0] ?? ""))
       throw new RangeError(

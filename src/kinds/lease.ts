@@ -41,10 +41,9 @@ function dropDisabled({ spec }: LeaseObject): void {
 
 function validateLease({ spec }: LeaseObject): FieldError[] {
   const errors: FieldError[] = [];
-  const { leaseDurationSeconds: duration, leaseTransitions, holderIdentity } = spec;
+  const { leaseDurationSeconds: duration, leaseTransitions } = spec;
   if (duration !== undefined && duration <= 0)
     errors.push(invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"));
   errors.push(...nonNegativeErrors(leaseTransitions, "spec.leaseTransitions"));
-  if (holderIdentity === "") errors.push(invalid("spec.holderIdentity", "", "must not be empty"));
   return errors;
 }

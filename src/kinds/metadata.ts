@@ -26,7 +26,6 @@ const looseFinalizerGroups = [
   "apiextensions.k8s.io",
   "apiregistration.k8s.io",
   "coordination.k8s.io",
-  "events.k8s.io",
   "policy",
 ];
 

@@ -11,7 +11,7 @@ import { accessModes } from "./persistent-volume-claim-spec.ts";
 import { goQuantity, resourceQuantityErrors } from "./resource-list.ts";
 import { validateNodeSelector } from "./scheduling.ts";
 import { allVerbs, keepField, statusSubresource } from "./strategy.ts";
-import { driverNameErrors, requiredFields } from "./volumes.ts";
+import { driverNameErrors, requiredFields, textOf } from "./volumes.ts";
 
 interface PersistentVolumeObject extends KubeObject {
   spec: PersistentVolumeSpec;
@@ -61,7 +61,7 @@ export const persistentVolume = defineKind<PersistentVolumeObject>({
     if (spec.iscsi !== undefined) spec.iscsi.iscsiInterface ||= "default";
   },
   prepareCreate(object, context) {
-    object.status = { phase: "Pending", ...{ lastPhaseTransitionTime: context.now } };
+    object.status = { phase: "Pending", lastPhaseTransitionTime: context.now };
   },
   prepareUpdate(object, old) {
     keepField(object, old, "status");
@@ -204,17 +204,17 @@ function sourceErrors(spec: PersistentVolumeSpec, source: (typeof sources)[numbe
     case "hostPath":
     case "local":
       return value["path"]
-        ? noBackstepsErrors(String(value["path"]), `${path}.path`)
+        ? noBackstepsErrors(textOf(value["path"]), `${path}.path`)
         : [required(`${path}.path`)];
     case "nfs": {
       const errors = requiredFields(value, ["server", "path"], path);
-      if (!String(value["path"] ?? "").startsWith("/"))
+      if (!textOf(value["path"]).startsWith("/"))
         errors.push(invalid(`${path}.path`, value["path"] ?? "", "must be an absolute path"));
       return errors;
     }
     case "csi":
       return [
-        ...driverNameErrors(String(value["driver"] ?? ""), `${path}.driver`),
+        ...driverNameErrors(textOf(value["driver"]), `${path}.driver`),
         ...requiredFields(value, ["volumeHandle"], path),
         ...[
           "controllerPublishSecretRef",

@@ -5,6 +5,7 @@ import { type FieldError, invalid, notSupported } from "./field-error.ts";
 import { atMostHundredPercentErrors, countOrPercentErrors } from "./int-or-string.ts";
 import { defineKind } from "./kind.ts";
 import { validateLabelSelector } from "./label-selector.ts";
+import { pathSegmentErrors } from "./names.ts";
 import type { KubeObject } from "./object.ts";
 import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
 import { replicaStatusErrors } from "./workload.ts";
@@ -26,6 +27,7 @@ export const podDisruptionBudget = defineKind<BudgetObject>({
   singular: "poddisruptionbudget",
   shortNames: ["pdb"],
   namespaced: true,
+  validateName: pathSegmentErrors,
   schemaName,
   verbs: allVerbs,
   ...withStatus(schemaName),

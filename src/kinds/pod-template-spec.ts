@@ -74,7 +74,9 @@ export function syncAppArmor(pod: { metadata: ObjectMeta; spec: PodSpec }): void
     if (own === undefined && annotation !== undefined) {
       const profile = profileOf(annotation);
       if (profile === undefined || (podProfile !== undefined && podProfile.type === profile.type)) continue;
-      container.securityContext = { ...container.securityContext, ...{ appArmorProfile: profile } };
+      container.securityContext = Object.assign(container.securityContext ?? {}, {
+        appArmorProfile: profile,
+      });
     } else if (annotation === undefined && (own ?? podProfile) !== undefined) {
       const { type, localhostProfile } = own ?? podProfile ?? { type: "" };
       const value =

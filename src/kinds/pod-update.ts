@@ -78,7 +78,11 @@ function tolerationErrors(
   tolerations: readonly Toleration[] | undefined,
   before: readonly Toleration[] | undefined,
 ): FieldError[] {
-  const withoutSeconds = ({ tolerationSeconds: _, ...rest }: Toleration): object => rest;
+  const withoutSeconds = (each: Toleration): object => {
+    const rest = { ...each };
+    delete rest.tolerationSeconds;
+    return rest;
+  };
   for (const each of before ?? []) {
     const kept = (tolerations ?? []).some((other) => deepEqual(withoutSeconds(other), withoutSeconds(each)));
     if (!kept)
@@ -169,19 +173,16 @@ export function preparePodStatus(object: PodObject, old: PodObject): void {
 export function validatePodStatusUpdate(object: PodObject, old: PodObject): FieldError[] {
   const errors: FieldError[] = [];
   const { status = {} } = object;
-  const nominated = status.nominatedNodeName;
   if (object.spec.nodeName !== old.spec.nodeName)
     errors.push(forbidden("status.nodeName", "may not be changed directly"));
-  void nominated;
   const before = old.status?.qosClass;
   if (before && status.qosClass !== before)
     errors.push(invalid("status.qosClass", status.qosClass ?? "", "field is immutable"));
-  for (const [field, containers, allowed] of [
-    ["containerStatuses", "containers", object.spec.restartPolicy],
-    ["initContainerStatuses", "initContainers", object.spec.restartPolicy],
+  for (const [field, allowed] of [
+    ["containerStatuses", object.spec.restartPolicy],
+    ["initContainerStatuses", object.spec.restartPolicy],
   ] as const) {
     if (allowed === "Always") continue;
-    void containers;
     for (const was of old.status?.[field] ?? []) {
       const code = was.state?.terminated;
       if (code === undefined || (allowed === "OnFailure" && code.exitCode !== 0)) continue;

@@ -17,8 +17,8 @@ export function validateRules(
   const errors: FieldError[] = [];
   for (const [index, rule] of (rules ?? []).entries()) {
     const at = `rules[${index}]`;
-    const { verbs = [], nonResourceURLs = [], apiGroups = [], resources = [], resourceNames = [] } = rule;
-    if ((verbs ?? []).length === 0)
+    const { verbs, nonResourceURLs = [], apiGroups = [], resources = [], resourceNames = [] } = rule;
+    if (((verbs as string[] | null) ?? []).length === 0)
       errors.push(required(`${at}.verbs`, "verbs must contain at least one value"));
     if (nonResourceURLs.length > 0) {
       const shown = goStrings(nonResourceURLs);
@@ -101,7 +101,7 @@ function subjectErrors(subject: Subject, namespaced: boolean, path: string): Fie
 
 export function roleRefUpdateErrors(object: BindingObject, old: BindingObject): FieldError[] {
   if (deepEqual(object.roleRef, old.roleRef)) return [];
-  const { apiGroup = "", kind = "", name = "" } = object.roleRef;
+  const { apiGroup, kind, name } = object.roleRef;
   return [
     invalid(
       "roleRef",

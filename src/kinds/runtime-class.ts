@@ -41,6 +41,6 @@ function validateClass({ handler, scheduling }: RuntimeClassObject): FieldError[
   return [
     ...dnsLabelErrors(handler).map((each) => invalid("handler", handler, each)),
     ...validateLabels(scheduling?.nodeSelector, "scheduling.nodeSelector"),
-    ...validateTolerations(scheduling?.tolerations, "scheduling.tolerations"),
+    ...validateTolerations(scheduling?.tolerations, "scheduling.tolerations.tolerations"),
   ];
 }

@@ -83,7 +83,7 @@ function validateClass(object: StorageClassObject): FieldError[] {
   else
     errors.push(
       ...qualifiedNameErrors(provisioner.toLowerCase()).map((each) =>
-        invalid("provisioner", provisioner, each),
+        invalid("provisioner", provisioner.toLowerCase(), each),
       ),
     );
   let sizeBytes = 0;

@@ -94,7 +94,7 @@ export function withGeneration<T extends KubeObject>(
 
 /** The `status` subresource: everything but metadata and status stays as stored. */
 export function statusSubresource<T extends KubeObject>(
-  options: { keepLabels?: boolean; validateUpdate?(object: T, old: T): FieldError[] } = {},
+  options: { keepLabels?: boolean; validateUpdate?: (object: T, old: T) => FieldError[] } = {},
 ): Subresource<T> {
   return {
     verbs: objectVerbs,

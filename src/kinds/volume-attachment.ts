@@ -48,8 +48,7 @@ export const volumeAttachment = defineKind<AttachmentObject>({
 });
 
 function validateAttachment({ spec }: AttachmentObject): FieldError[] {
-  const errors =
-    spec.attacher === "" ? [required("spec.attacher")] : driverNameErrors(spec.attacher, "spec.attacher");
+  const errors = driverNameErrors(spec.attacher, "spec.attacher");
   const { persistentVolumeName: volume, inlineVolumeSpec } = spec.source;
   if (volume === undefined && inlineVolumeSpec === undefined)
     errors.push(

@@ -192,7 +192,7 @@ const validators: Readonly<Record<string, Validator>> = {
       : [];
   },
   hostPath: (source, path) => {
-    const value = String(source["path"] ?? "");
+    const value = textOf(source["path"]);
     const type = source["type"] as string | undefined;
     const errors = value === "" ? [required(`${path}.path`)] : noBackstepsErrors(value, `${path}.path`);
     if (type !== undefined && !hostPathTypes.includes(type))
@@ -201,7 +201,7 @@ const validators: Readonly<Record<string, Validator>> = {
   },
   gitRepo: (source, path) => [
     ...requiredFields(source, ["repository"], path),
-    ...localPathErrors(String(source["directory"] ?? ""), `${path}.directory`),
+    ...localPathErrors(textOf(source["directory"]), `${path}.directory`),
   ],
   gcePersistentDisk: (source, path) => [
     ...requiredFields(source, ["pdName"], path),
@@ -218,7 +218,7 @@ const validators: Readonly<Record<string, Validator>> = {
   ],
   nfs: (source, path) => {
     const errors = requiredFields(source, ["server", "path"], path);
-    if (!String(source["path"] ?? "").startsWith("/"))
+    if (!textOf(source["path"]).startsWith("/"))
       errors.push(invalid(`${path}.path`, source["path"] ?? "", "must be an absolute path"));
     return errors;
   },
@@ -260,7 +260,7 @@ const validators: Readonly<Record<string, Validator>> = {
   projected: (source, path) => projectedErrors(source as unknown as ProjectedVolumeSource, path),
   scaleIO: (source, path) => requiredFields(source, ["gateway", "system", "volumeName"], path),
   csi: (source, path) => {
-    const driver = String(source["driver"] ?? "");
+    const driver = textOf(source["driver"]);
     const errors = driverNameErrors(driver, `${path}.driver`);
     const secret = source["nodePublishSecretRef"] as { name?: string } | undefined;
     if (secret !== undefined && !secret.name) errors.push(required(`${path}.nodePublishSecretRef.name`));
@@ -410,6 +410,11 @@ function partitionErrors(partition: unknown, path: string): FieldError[] {
   return value < 0 || value > 255
     ? [invalid(`${path}.partition`, value, "must be between 0 and 255, inclusive")]
     : [];
+}
+
+/** A field that decoding has made a string, or nothing. */
+export function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 export function requiredFields(source: Source, fields: readonly string[], path: string): FieldError[] {
