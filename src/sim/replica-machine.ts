@@ -15,6 +15,8 @@ import type { SimulatedNetwork } from "./simulated-transport.ts";
 export interface ReplicaMachineEvents {
   onFatal(machine: ReplicaMachine, error: Error): void;
   onWatch(machine: ReplicaMachine, events: WatchEvent[], revision: number): void;
+  /** The highest on any machine. */
+  compactRevision(): number;
   trace(line: string): void;
 }
 
@@ -163,7 +165,7 @@ export class ReplicaMachine {
           onEnd: (error) => {
             if (life !== this.life || error === undefined) return;
             // What is compacted can't be watched any more; the watch has said so, which is its promise.
-            const compacted = this.node?.replica.store.compactRevision ?? 0;
+            const compacted = this.#events.compactRevision();
             this.watchedRevision = Math.max(this.watchedRevision, compacted - 1);
             rewatch();
           },

@@ -128,6 +128,8 @@ export class ReplicaSimulation {
       events: {
         onFatal: (_, error) => (this.#failure ??= error),
         onWatch: (from, events, revision) => this.#onWatch(from, events, revision),
+        compactRevision: () =>
+          Math.max(0, ...this.machines.map(({ node }) => node?.replica.store.compactRevision ?? 0)),
         trace: (line) => this.#trace(line),
       },
     });
