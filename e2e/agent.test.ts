@@ -8,7 +8,6 @@ import { mkdtemp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promis
 import { request as httpsRequest } from "node:https";
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import { Duplex } from "node:stream";
 import { after, before, describe, test } from "node:test";
 import "reflect-metadata";
 import { BasicConstraintsExtension, X509CertificateGenerator } from "@peculiar/x509";
@@ -32,6 +31,7 @@ import { configMaps, nodes, pods, secrets } from "#agent/types.ts";
 import type { Pod } from "#agent/types.ts";
 import { SpdyConnection } from "#agent/stream/spdy-client.ts";
 import { unmountBelow } from "#agent/volumes/mounts.ts";
+import { webSocketFrames } from "./websocket-frames.ts";
 
 const ready = available();
 
@@ -586,37 +586,6 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
     });
   }
 });
-
-/** The bytes within binary messages, with a mask of zeros. */
-function webSocketFrames(socket: Duplex, head: Buffer): Duplex {
-  let pending = head;
-  const duplex = new Duplex({
-    read() {},
-    write(data: Buffer, _encoding, done) {
-      const length = data.length < 126 ? [0x80 | data.length] : [0xfe, data.length >> 8, data.length & 255];
-      socket.write(Buffer.concat([Buffer.from([0x82, ...length, 0, 0, 0, 0]), data]), done);
-    },
-    destroy(error, done) {
-      socket.destroy();
-      done(error);
-    },
-  });
-  const receive = (chunk: Buffer) => {
-    pending = Buffer.concat([pending, chunk]);
-    for (;;) {
-      const short = (pending[1] ?? 0) & 0x7f;
-      const start = short === 126 ? 4 : 2;
-      const size = short === 126 && pending.length >= 4 ? pending.readUInt16BE(2) : short;
-      if (pending.length < start + size || pending.length < 2) return;
-      if (pending[0] === 0x82) duplex.push(pending.subarray(start, start + size));
-      pending = pending.subarray(start + size);
-    }
-  };
-  socket.on("data", receive);
-  socket.on("close", () => duplex.push(null));
-  receive(Buffer.alloc(0));
-  return duplex;
-}
 
 /** One HTTP request through a forwarded port, the answer as text. */
 function forwardedGet(connection: SpdyConnection): Promise<string> {

@@ -6,7 +6,6 @@ import type {
   Container,
   ContainerStatus,
   EphemeralContainer,
-  EnvFromSource,
   EnvVar,
   PodCondition,
   PodSpec,
@@ -20,7 +19,6 @@ import type { KubeObject } from "#kinds/object.ts";
 export type {
   Container,
   ContainerStatus,
-  EnvFromSource,
   EnvVar,
   EphemeralContainer,
   PodCondition,
@@ -53,7 +51,6 @@ export type AnyContainer = Container | EphemeralContainer;
 
 export const pods: ResourceName = { group: "", version: "v1", plural: "pods" };
 export const nodes: ResourceName = { group: "", version: "v1", plural: "nodes" };
-export const events: ResourceName = { group: "", version: "v1", plural: "events" };
 export const configMaps: ResourceName = { group: "", version: "v1", plural: "configmaps" };
 export const secrets: ResourceName = { group: "", version: "v1", plural: "secrets" };
 export const services: ResourceName = { group: "", version: "v1", plural: "services" };
