@@ -10,7 +10,7 @@ import type { ApiCore, ApiRequest, ResourceRequest } from "./api-core.ts";
 import { attributesOf, forbidden } from "./auth/authorizer.ts";
 import type { Authenticator, Peer } from "./auth/authenticate.ts";
 import { ImpersonationError, impersonate } from "./auth/impersonation.ts";
-import { DiscoveryPages } from "./discovery/pages.ts";
+import type { DiscoveryPages } from "./discovery/pages.ts";
 import type { ExtraRoute } from "./options.ts";
 import type { Resource } from "./registry.ts";
 import { parseRequestInfo } from "./request-info.ts";

@@ -76,10 +76,10 @@ function readBody(request: ResourceRequest): Record<string, unknown> | undefined
     throw badRequest("the object provided is unrecognized (must be of type DeleteOptions)");
   }
   const given = value as Record<string, unknown>;
-  const kind = given["kind"];
+  const kind = given["kind"] as string | undefined;
   if (kind !== undefined && kind !== "DeleteOptions") {
     throw unclassifiedError(
-      `no kind "${String(kind)}" is registered for version "${String(given["apiVersion"] ?? "")}" in scheme "pkg/apis/meta/internalversion/scheme/register.go:27"`,
+      `no kind "${kind}" is registered for version "${(given["apiVersion"] as string | undefined) ?? ""}" in scheme "pkg/apis/meta/internalversion/scheme/register.go:27"`,
     );
   }
   const decoded = decode("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", given);
@@ -194,7 +194,6 @@ function planGrace(
   nowMs: number,
 ): "none" | "pending" | "started" {
   const { metadata } = object;
-  const gracePeriod = resource.kind.deletion?.gracePeriodSeconds;
   if (metadata.deletionTimestamp !== undefined) {
     const before = metadata.deletionGracePeriodSeconds;
     if (before === undefined || before === 0) return "none";
@@ -205,7 +204,7 @@ function planGrace(
     metadata.deletionGracePeriodSeconds = wanted;
     return "started";
   }
-  const own = gracePeriod?.(object);
+  const own = resource.kind.deletion?.gracePeriodSeconds?.(object);
   if (own === undefined) return "none";
   let period = own === 0 ? 0 : (options.gracePeriodSeconds ?? own);
   if (period < 0) period = 1;

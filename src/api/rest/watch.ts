@@ -113,13 +113,13 @@ class WatchSession {
   #replayFromStore(): void {
     const stored = storedOf(this.#resource);
     const cache = stored.cache;
-    let watch: Watch | undefined;
+    const feed: { watch?: Watch } = {};
     let isDone = false;
     const stop = (): void => {
       isDone = true;
-      watch?.cancel();
+      feed.watch?.cancel();
     };
-    watch = this.#core.backend.watch(
+    feed.watch = this.#core.backend.watch(
       { key: stored.keyPrefix, end: `${stored.keyPrefix.slice(0, -1)}0`, fromRevision: this.#delivered + 1 },
       {
         onEvents: (events, revision) => {
@@ -173,7 +173,7 @@ class WatchSession {
         },
       },
     );
-    if (isDone) watch.cancel();
+    if (isDone) feed.watch.cancel();
     this.#cleanups.push(stop);
   }
 

@@ -283,8 +283,11 @@ function prepareUpdate(
     ]);
   }
   const errors: FieldError[] = validateMetadataUpdate(object, live);
-  const validate = subresource === undefined ? kind.validateUpdate : subresource.validateUpdate;
-  errors.push(...(validate?.(object, live) ?? []));
+  const found =
+    subresource === undefined
+      ? kind.validateUpdate?.(object, live)
+      : subresource.validateUpdate?.(object, live);
+  errors.push(...(found ?? []));
   throwIfInvalid(request.resource, object, errors);
   if (subresource === undefined) request.warnings.push(...(kind.warnings?.(object, live) ?? []));
   kind.canonicalize?.(object);

@@ -187,7 +187,12 @@ async function podLog(agents: AgentProxy, core: ApiCore, request: ResourceReques
     .map(encodeURIComponent)
     .join("/");
   return rawAnswer(
-    await agents.relay(core, nodeName, { ...request.http, body: new Uint8Array() }, `/${path}?${query}`),
+    await agents.relay(
+      core,
+      nodeName,
+      { ...request.http, body: new Uint8Array() },
+      `/${path}?${query.toString()}`,
+    ),
   );
 }
 
@@ -242,7 +247,7 @@ export async function sessionTarget(
   if (subresource === "portforward") {
     const query = new URLSearchParams();
     for (const port of request.query.getAll("ports")) query.append("port", port);
-    return { nodeName: assigned(), target: `/portForward/${base}?${query}` };
+    return { nodeName: assigned(), target: `/portForward/${base}?${query.toString()}` };
   }
   if (subresource !== "exec" && subresource !== "attach") throw noSuchResource();
   const container = chooseContainer(pod, request.query.get("container"));
@@ -258,7 +263,7 @@ export async function sessionTarget(
   for (const command of request.query.getAll("command")) query.append("command", command);
   return {
     nodeName: assigned(),
-    target: `/${subresource}/${base}/${encodeURIComponent(container)}?${query}`,
+    target: `/${subresource}/${base}/${encodeURIComponent(container)}?${query.toString()}`,
   };
 }
 

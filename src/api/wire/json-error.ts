@@ -16,7 +16,7 @@ export function describeJsonError(text: string): string {
     while (at < text.length && " \t\r\n".includes(text[at] ?? "")) at++;
   }
   function literal(word: string): void {
-    for (const [index, expected] of [...word].entries()) {
+    for (const [index, expected] of Array.from(word).entries()) {
       if (text[at] !== expected) {
         if (index === 0) fail("looking for beginning of value");
         fail(`in literal ${word} (expecting ${quoteChar(expected)})`);

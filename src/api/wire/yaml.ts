@@ -138,7 +138,7 @@ function scalarLines(value: unknown, indent: number, lead: string): string[] {
   const space = lead === "" ? "" : " ";
   if (typeof value === "string" && value.includes("\n")) return blockLines(value, indent, lead);
   if (typeof value === "string") return foldLines(scalarText(value), indent, `${lead}${space}`, value);
-  return [`${lead}${space}${value === null ? "null" : String(value)}`];
+  return [`${lead}${space}${value === null ? "null" : String(value as number | boolean)}`];
 }
 
 function blockLines(value: string, indent: number, lead: string): string[] {
