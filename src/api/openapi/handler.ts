@@ -4,33 +4,32 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpRequest, HttpResponse } from "#base/http.ts";
-import { encodeOpenApiV3, openApiV3Protobuf } from "./protobuf.ts";
+import { encodeOpenApiV2, openApiV2Protobuf } from "./protobuf.ts";
 import type { OpenApiPublisher, PublishedDocument } from "./publisher.ts";
 
 /** Undefined where there is no such document. */
 export function serveOpenApi(publisher: OpenApiPublisher, http: HttpRequest): HttpResponse | undefined {
   if (http.method !== "GET" && http.method !== "HEAD") return undefined;
   const path = http.path.replace(/\/$/, "");
-  if (path === "/openapi/v2") return answer(http, publisher.v2());
+  if (path === "/openapi/v2") return answerV2(http, publisher.v2());
   if (path === "/openapi/v3") return answer(http, publisher.index());
   if (!path.startsWith("/openapi/v3/")) return undefined;
   const name = path.slice("/openapi/v3/".length);
   const document = publisher.document(name);
   if (document === undefined) return undefined;
   const hash = new URLSearchParams(http.query).get("hash");
-  if (hash === null || hash === "") return answer(http, document, true);
+  if (hash === null || hash === "") return answer(http, document);
   if (hash !== document.hash) {
     const location = `/openapi/v3/${name}?hash=${document.hash}`;
     return { status: 301, headers: { location }, body: Buffer.alloc(0) };
   }
-  const response = answer(http, document, true);
+  const response = answer(http, document);
   response.headers["cache-control"] = "public, immutable";
   return response;
 }
 
-function answer(http: HttpRequest, document: PublishedDocument, mayBeProtobuf = false): HttpResponse {
+function answer(http: HttpRequest, document: PublishedDocument): HttpResponse {
   const accept = http.headers["accept"] ?? "";
-  if (mayBeProtobuf && accept.includes(openApiV3Protobuf)) return answerProtobuf(http, document);
   if (accept !== "" && !/\*\/\*|application\/\*|application\/json/.test(accept))
     throw new StatusError("NotAcceptable", "only the following media types are accepted: application/json");
   const etag = `"${document.hash}"`;
@@ -43,11 +42,12 @@ function answer(http: HttpRequest, document: PublishedDocument, mayBeProtobuf = 
   return { status: 200, headers, body: Buffer.from(document.body) };
 }
 
-/** Encoded anew for each request: a client asks once and keeps it. */
-function answerProtobuf(http: HttpRequest, document: PublishedDocument): HttpResponse {
+/** In protobuf where that is asked for, encoded anew for each request: a client asks once and keeps it. */
+function answerV2(http: HttpRequest, document: PublishedDocument): HttpResponse {
+  if (!(http.headers["accept"] ?? "").includes(openApiV2Protobuf)) return answer(http, document);
   const etag = `"${document.hash}"`;
-  const headers = { "content-type": openApiV3Protobuf, etag, vary: "Accept" };
+  const headers = { "content-type": openApiV2Protobuf, etag, vary: "Accept" };
   if (http.headers["if-none-match"] === etag) return { status: 304, headers, body: Buffer.alloc(0) };
   const value = JSON.parse(document.body) as Record<string, unknown>;
-  return { status: 200, headers, body: encodeOpenApiV3(value) };
+  return { status: 200, headers, body: encodeOpenApiV2(value) };
 }

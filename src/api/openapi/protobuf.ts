@@ -1,13 +1,14 @@
 /**
- * OpenAPI v3 documents in protobuf, which kubectl asks for before it validates: the messages of gnostic's
- * openapiv3 (field numbers from its descriptor). A table tells how each JSON property is written.
+ * The OpenAPI v2 document in protobuf, which kubectl asks for before it validates a List: the messages of
+ * gnostic's openapiv2 (field numbers from its descriptor). A table tells how each JSON property is written.
+ * Security definitions are left out: no client of this form reads them.
  */
 import { stringify } from "yaml";
 import { WireWriter } from "../wire/protobuf-writer.ts";
 
 type Json = Record<string, unknown>;
 
-/** How a property is written; the rest of its name is the message it holds. */
+/** How a property is written; the second word is the message that it holds. */
 type Form =
   | "text"
   | "flag"
@@ -17,115 +18,134 @@ type Form =
   /** Any JSON value, as YAML text. */
   | "any"
   | "anys"
-  /** A number, boolean or string; other defaults have no protobuf form. */
-  | "default"
+  /** The name of a type, inside of a message of its own. */
+  | "type"
+  /** A schema, inside of a message of its own. */
+  | "schema"
+  /** A schema or a boolean. */
+  | "additional"
   | `one ${MessageName}`
   | `list ${MessageName}`
   /** An object of named messages. */
-  | `map ${MessageName}`
-  | "items"
-  | "additional";
+  | `map ${MessageName}`;
 
 type MessageName = keyof typeof messages;
 
 const messages = {
   Document: {
-    openapi: [1, "text"],
+    swagger: [1, "text"],
     info: [2, "one Info"],
-    paths: [4, "map PathItem"],
-    components: [5, "one Components"],
+    host: [3, "text"],
+    basePath: [4, "text"],
+    schemes: [5, "texts"],
+    consumes: [6, "texts"],
+    produces: [7, "texts"],
+    paths: [8, "map PathItem"],
+    definitions: [9, "map Schema"],
+    parameters: [10, "map SharedParameter"],
   },
-  Info: { title: [1, "text"], description: [2, "text"], version: [6, "text"] },
+  Info: { title: [1, "text"], version: [2, "text"], description: [3, "text"] },
   PathItem: {
-    get: [4, "one Operation"],
-    put: [5, "one Operation"],
-    post: [6, "one Operation"],
-    delete: [7, "one Operation"],
-    options: [8, "one Operation"],
-    head: [9, "one Operation"],
-    patch: [10, "one Operation"],
-    parameters: [13, "list Parameter"],
+    get: [2, "one Operation"],
+    put: [3, "one Operation"],
+    post: [4, "one Operation"],
+    delete: [5, "one Operation"],
+    options: [6, "one Operation"],
+    head: [7, "one Operation"],
+    patch: [8, "one Operation"],
+    parameters: [9, "list Parameter"],
   },
   Operation: {
     tags: [1, "texts"],
     description: [3, "text"],
     operationId: [5, "text"],
-    parameters: [6, "list Parameter"],
-    requestBody: [7, "one RequestBody"],
-    responses: [8, "map Response"],
+    produces: [6, "texts"],
+    consumes: [7, "texts"],
+    parameters: [8, "list Parameter"],
+    responses: [9, "map Response"],
+    schemes: [10, "texts"],
   },
-  Parameter: {
-    name: [1, "text"],
+  Parameter: {},
+  SharedParameter: {},
+  BodyParameter: {
+    description: [1, "text"],
+    name: [2, "text"],
+    in: [3, "text"],
+    required: [4, "flag"],
+    schema: [5, "one Schema"],
+  },
+  PathParameter: {
+    required: [1, "flag"],
     in: [2, "text"],
     description: [3, "text"],
-    required: [4, "flag"],
-    schema: [10, "one Schema"],
-    content: [13, "map MediaType"],
+    name: [4, "text"],
+    type: [5, "text"],
+    format: [6, "text"],
+    uniqueItems: [19, "flag"],
   },
-  RequestBody: { description: [1, "text"], content: [2, "map MediaType"], required: [3, "flag"] },
-  Response: { description: [1, "text"], content: [3, "map MediaType"] },
-  MediaType: { schema: [1, "one Schema"] },
-  Components: { schemas: [1, "map Schema"] },
-  Schema: {
-    nullable: [1, "flag"],
-    example: [7, "any"],
-    title: [9, "text"],
-    multipleOf: [10, "double"],
-    maximum: [11, "double"],
-    exclusiveMaximum: [12, "flag"],
-    minimum: [13, "double"],
-    exclusiveMinimum: [14, "flag"],
-    maxLength: [15, "integer"],
-    minLength: [16, "integer"],
-    pattern: [17, "text"],
-    maxItems: [18, "integer"],
-    minItems: [19, "integer"],
+  QueryParameter: {
+    required: [1, "flag"],
+    in: [2, "text"],
+    description: [3, "text"],
+    name: [4, "text"],
+    type: [6, "text"],
+    format: [7, "text"],
     uniqueItems: [20, "flag"],
-    maxProperties: [21, "integer"],
-    minProperties: [22, "integer"],
-    required: [23, "texts"],
-    enum: [24, "anys"],
-    type: [25, "text"],
-    allOf: [26, "list Schema"],
-    oneOf: [27, "list Schema"],
-    anyOf: [28, "list Schema"],
-    items: [30, "items"],
-    properties: [31, "map Schema"],
-    additionalProperties: [32, "additional"],
-    default: [33, "default"],
-    description: [34, "text"],
-    format: [35, "text"],
+  },
+  Response: { description: [1, "text"], schema: [2, "schema"] },
+  Schema: {
+    $ref: [1, "text"],
+    format: [2, "text"],
+    title: [3, "text"],
+    description: [4, "text"],
+    default: [5, "any"],
+    multipleOf: [6, "double"],
+    maximum: [7, "double"],
+    exclusiveMaximum: [8, "flag"],
+    minimum: [9, "double"],
+    exclusiveMinimum: [10, "flag"],
+    maxLength: [11, "integer"],
+    minLength: [12, "integer"],
+    pattern: [13, "text"],
+    maxItems: [14, "integer"],
+    minItems: [15, "integer"],
+    uniqueItems: [16, "flag"],
+    maxProperties: [17, "integer"],
+    minProperties: [18, "integer"],
+    required: [19, "texts"],
+    enum: [20, "anys"],
+    additionalProperties: [21, "additional"],
+    type: [22, "type"],
+    items: [23, "schema"],
+    allOf: [24, "list Schema"],
+    properties: [25, "map Schema"],
+    example: [30, "any"],
   },
 } as const satisfies Record<string, Record<string, readonly [number, string]>>;
 
-/** Field of `specification_extension` (x-… properties) per message. */
+/** Field of `vendor_extension` (x-… properties) per message. */
 const extensionFields: Partial<Record<MessageName, number>> = {
-  Document: 9,
-  PathItem: 14,
+  Document: 16,
+  PathItem: 10,
   Operation: 13,
-  Parameter: 14,
-  Schema: 36,
+  Schema: 31,
 };
 
-/** Messages that gnostic wraps in "…OrReference": the message is its field 1, a reference its field 2. */
-const orReference: ReadonlySet<string> = new Set(["Parameter", "RequestBody", "Response", "Schema"]);
-/** Responses keep the ones with a name in field 2. */
-const namedField: Partial<Record<MessageName, number>> = { Response: 2 };
+export const openApiV2Protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
-export const openApiV3Protobuf = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
-
-export function encodeOpenApiV3(document: Json): Uint8Array {
+export function encodeOpenApiV2(document: Json): Uint8Array {
   return encodeMessage("Document", document);
 }
 
 function encodeMessage(name: MessageName, value: Json): Uint8Array {
   const writer = new WireWriter();
   const fields: Readonly<Record<string, readonly [number, string]>> = messages[name];
+  const extensionField = extensionFields[name];
   for (const [property, content] of Object.entries(value)) {
     const field = fields[property];
     if (field !== undefined) writeField(writer, field[0], field[1] as Form, content);
-    else if (property.startsWith("x-") && extensionFields[name] !== undefined)
-      writer.bytes(extensionFields[name], encodeNamed(property, encodeAny(content)));
+    else if (property.startsWith("x-") && extensionField !== undefined)
+      writer.bytes(extensionField, encodeNamed(property, encodeAny(content)));
   }
   return writer.finish();
 }
@@ -153,18 +173,18 @@ function writeField(writer: WireWriter, number: number, form: Form, content: unk
     case "anys":
       for (const each of content as unknown[]) writer.bytes(number, encodeAny(each));
       return;
-    case "default":
-      writeDefault(writer, number, content);
+    case "type":
+      writer.bytes(number, new WireWriter().string(1, String(content)).finish());
       return;
-    case "items":
-      writer.bytes(number, new WireWriter().bytes(1, encodeReferable("Schema", content as Json)).finish());
+    case "schema":
+      writer.bytes(number, wrap(1, encodeMessage("Schema", content as Json)));
       return;
     case "additional":
       writer.bytes(
         number,
         typeof content === "boolean"
           ? new WireWriter().integer(2, content ? 1 : 0).finish()
-          : new WireWriter().bytes(1, encodeReferable("Schema", content as Json)).finish(),
+          : wrap(1, encodeMessage("Schema", content as Json)),
       );
       return;
     default:
@@ -173,24 +193,41 @@ function writeField(writer: WireWriter, number: number, form: Form, content: unk
 }
 
 function writeMessages(writer: WireWriter, number: number, form: string, content: unknown): void {
-  const [how, message] = form.split(" ") as [string, MessageName];
-  if (how === "one") writer.bytes(number, encodeReferable(message, content as Json));
+  const [how, message] = form.split(" ") as ["one" | "list" | "map", MessageName];
+  if (how === "one") writer.bytes(number, encodeChoice(message, content as Json));
   else if (how === "list")
-    for (const each of content as Json[]) writer.bytes(number, encodeReferable(message, each));
+    for (const each of content as Json[]) writer.bytes(number, encodeChoice(message, each));
   else {
     const box = new WireWriter();
+    // Paths have their extensions in field 1, all other boxes their members.
+    const member = message === "PathItem" ? 2 : 1;
     for (const [name, each] of Object.entries(content as Record<string, Json>))
-      box.bytes(namedField[message] ?? 1, encodeNamed(name, encodeReferable(message, each)));
+      box.bytes(member, encodeNamed(name, encodeChoice(message, each)));
     writer.bytes(number, box.finish());
   }
 }
 
-function encodeReferable(name: MessageName, value: Json): Uint8Array {
-  if (!orReference.has(name)) return encodeMessage(name, value);
-  const reference = value["$ref"];
-  if (typeof reference === "string")
-    return new WireWriter().bytes(2, new WireWriter().string(1, reference).finish()).finish();
-  return new WireWriter().bytes(1, encodeMessage(name, value)).finish();
+/** A message, inside of the choice between forms that gnostic has around some. */
+function encodeChoice(name: MessageName, value: Json): Uint8Array {
+  switch (name) {
+    case "Parameter": {
+      const reference = value["$ref"];
+      if (typeof reference !== "string") return wrap(1, encodeChoice("SharedParameter", value));
+      return wrap(2, new WireWriter().string(1, reference).finish());
+    }
+    case "SharedParameter":
+      if (value["in"] === "body") return wrap(1, encodeMessage("BodyParameter", value));
+      if (value["in"] === "path") return wrap(2, wrap(4, encodeMessage("PathParameter", value)));
+      return wrap(2, wrap(3, encodeMessage("QueryParameter", value)));
+    case "Response":
+      return wrap(1, encodeMessage(name, value));
+    default:
+      return encodeMessage(name, value);
+  }
+}
+
+function wrap(number: number, message: Uint8Array): Uint8Array {
+  return new WireWriter().bytes(number, message).finish();
 }
 
 function encodeNamed(name: string, value: Uint8Array): Uint8Array {
@@ -199,13 +236,4 @@ function encodeNamed(name: string, value: Uint8Array): Uint8Array {
 
 function encodeAny(value: unknown): Uint8Array {
   return new WireWriter().string(2, stringify(value)).finish();
-}
-
-function writeDefault(writer: WireWriter, number: number, content: unknown): void {
-  const value = new WireWriter();
-  if (typeof content === "number") value.double(1, content);
-  else if (typeof content === "boolean") value.integer(2, content ? 1 : 0);
-  else if (typeof content === "string") value.string(3, content);
-  else return;
-  writer.bytes(number, value.finish());
 }
