@@ -4,7 +4,7 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpRequest, HttpResponse } from "#base/http.ts";
-import { encodeOpenApiV2, openApiV2Protobuf } from "./protobuf.ts";
+import { encodeOpenApiV2, openApiV2Protobuf, openApiV2ProtobufType } from "./protobuf.ts";
 import type { OpenApiPublisher, PublishedDocument } from "./publisher.ts";
 
 /** Undefined where there is no such document. */
@@ -46,7 +46,7 @@ function answer(http: HttpRequest, document: PublishedDocument): HttpResponse {
 function answerV2(http: HttpRequest, document: PublishedDocument): HttpResponse {
   if (!(http.headers["accept"] ?? "").includes(openApiV2Protobuf)) return answer(http, document);
   const etag = `"${document.hash}"`;
-  const headers = { "content-type": openApiV2Protobuf, etag, vary: "Accept" };
+  const headers = { "content-type": openApiV2ProtobufType, etag, vary: "Accept" };
   if (http.headers["if-none-match"] === etag) return { status: 304, headers, body: Buffer.alloc(0) };
   const value = JSON.parse(document.body) as Record<string, unknown>;
   return { status: 200, headers, body: encodeOpenApiV2(value) };

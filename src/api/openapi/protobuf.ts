@@ -131,7 +131,10 @@ const extensionFields: Partial<Record<MessageName, number>> = {
   Schema: 31,
 };
 
+/** What clients ask for. */
 export const openApiV2Protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/** What they are answered: a media type may have no "@". */
+export const openApiV2ProtobufType = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 export function encodeOpenApiV2(document: Json): Uint8Array {
   return encodeMessage("Document", document);
