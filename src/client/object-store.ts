@@ -11,13 +11,18 @@ export function objectKey(object: KubeObject): string {
   return namespace === undefined || namespace === "" ? (name ?? "") : `${namespace}/${name ?? ""}`;
 }
 
+const buriedLimit = 1000;
+
 export class ObjectStore<T extends KubeObject> {
   readonly #indexers: Indexers<T>;
   readonly #notify: (object: T | undefined, old: T | undefined) => void;
   readonly #objects = new Map<string, T>();
   readonly #byNamespace = new Map<string, Map<string, T>>();
   readonly #indexes = new Map<string, Map<string, Map<string, T>>>();
-  /** Uids of objects that this process removed and whose deletion the watch has yet to show. */
+  /**
+   * Uids of objects that are gone, newest last: a late answer to a write, or older news, must not bring
+   * them back. A uid is never used again, so only memory bounds how many are remembered.
+   */
   readonly #buried = new Set<string>();
 
   constructor(indexers: Indexers<T>, notify: (object: T | undefined, old: T | undefined) => void) {
@@ -56,13 +61,13 @@ export class ObjectStore<T extends KubeObject> {
     this.#notify(object, old);
   }
 
-  /** A deletion that the server told of. */
+  /** A deletion that the server told of: the end of this uid, whatever version is kept. */
   remove(object: T): void {
-    this.#buried.delete(object.metadata.uid ?? "");
+    this.#bury(object.metadata.uid);
     const key = objectKey(object);
     const old = this.#objects.get(key);
-    if (old === undefined || version(old) > version(object)) return;
-    this.#drop(key, old);
+    if (old === undefined) return;
+    if (old.metadata.uid === object.metadata.uid || version(old) <= version(object)) this.#drop(key, old);
   }
 
   /** A deletion that this process knows of before the server tells. */
@@ -70,7 +75,7 @@ export class ObjectStore<T extends KubeObject> {
     const key = objectKey(object);
     const old = this.#objects.get(key);
     if (old === undefined || old.metadata.uid !== object.metadata.uid) return;
-    if (old.metadata.uid !== undefined) this.#buried.add(old.metadata.uid);
+    this.#bury(old.metadata.uid);
     this.#drop(key, old);
   }
 
@@ -80,9 +85,13 @@ export class ObjectStore<T extends KubeObject> {
     for (const [key, old] of this.#objects) {
       if (!listed.has(key) && version(old) <= listVersion) this.#drop(key, old);
     }
-    const uids = new Set(objects.map((object) => object.metadata.uid));
-    for (const uid of this.#buried) if (!uids.has(uid)) this.#buried.delete(uid);
     for (const object of objects) this.put(object);
+  }
+
+  #bury(uid: string | undefined): void {
+    if (uid === undefined) return;
+    this.#buried.add(uid);
+    if (this.#buried.size > buriedLimit) this.#buried.delete(this.#buried.values().next().value!);
   }
 
   #drop(key: string, old: T): void {

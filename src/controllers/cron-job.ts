@@ -44,9 +44,10 @@ export function* planCronJob(view: View, key: string, nowMs: number): Plan {
   if (cronJob === undefined || cronJob.metadata.deletionTimestamp !== undefined) return;
   const own = view.byIndex(jobs, "controller", cronJob.metadata.uid ?? "");
   const status = structuredClone(cronJob.status) as Status;
-  yield* observe(cronJob, own, status);
-  yield* trimHistory(cronJob, own);
-  if (cronJob.spec.suspend !== true) yield* startDue(cronJob, own, status, nowMs);
+  const trimmed = yield* trimHistory(cronJob, own);
+  const left = own.filter((job) => !trimmed.includes(job));
+  yield* observe(cronJob, left, status);
+  if (cronJob.spec.suspend !== true) yield* startDue(cronJob, left, status, nowMs);
   if (!equal(status, cronJob.status)) {
     yield* updateStatus(cronJobs, { ...cronJob, status: status as unknown as CronJob["status"] });
   }
@@ -85,7 +86,7 @@ function* observe(cronJob: CronJob, own: readonly Job[], status: Status): Plan {
   if (status.active.length === 0) delete status.active;
 }
 
-function* trimHistory(cronJob: CronJob, own: readonly Job[]): Plan {
+function* trimHistory(cronJob: CronJob, own: readonly Job[]): Plan<Job[]> {
   const ended = (type: string): Job[] =>
     own
       .filter((job) =>
@@ -95,9 +96,9 @@ function* trimHistory(cronJob: CronJob, own: readonly Job[]): Plan {
   const { successfulJobsHistoryLimit: succeeded, failedJobsHistoryLimit: failed } = cronJob.spec;
   const surplus = (jobsOfType: Job[], limit: number | undefined): Job[] =>
     limit === undefined ? [] : jobsOfType.slice(0, Math.max(0, jobsOfType.length - limit));
-  for (const job of [...surplus(ended("Complete"), succeeded), ...surplus(ended("Failed"), failed)]) {
-    yield* removeJob(cronJob, job);
-  }
+  const trimmed = [...surplus(ended("Complete"), succeeded), ...surplus(ended("Failed"), failed)];
+  for (const job of trimmed) yield* removeJob(cronJob, job);
+  return trimmed;
 }
 
 function* startDue(cronJob: CronJob, own: readonly Job[], status: Status, nowMs: number): Plan {

@@ -38,9 +38,16 @@ function* keys(
   if (state === undefined) return;
   if (object !== undefined && (owners(object).length > 0 || isWaiting(object)))
     yield collectionKey(resource, object);
-  if (object !== undefined && !(isWaiting(object) && (old === undefined || !isWaiting(old)))) return;
-  for (const each of dependentsOf(view, state)) yield collectionKey(each.resource, each.object);
-  for (const owner of owners(state)) yield* ownerKeys(view, owner, state);
+  if (object === undefined || (isWaiting(object) && (old === undefined || !isWaiting(old)))) {
+    for (const each of dependentsOf(view, state)) yield collectionKey(each.resource, each.object);
+    for (const owner of owners(state)) yield* ownerKeys(view, owner, state);
+  }
+  // An owner that waits may go on once a dependent no longer names or blocks it.
+  if (object === undefined || old === undefined) return;
+  for (const owner of owners(old)) {
+    const now = owners(object).find((each) => each.uid === owner.uid);
+    if (now?.blockOwnerDeletion !== owner.blockOwnerDeletion) yield* ownerKeys(view, owner, state);
+  }
 }
 
 export function* planCollection(view: View, key: string): Plan {

@@ -63,6 +63,7 @@ export const jobController: Controller = {
 export function* planJob(view: View, key: string, nowMs: number): Plan {
   const { namespace, name } = splitKey(key);
   const job = view.get(jobs, namespace, name);
+  yield* freeOrphans(view, namespace, name, job);
   const managedBy = (job?.spec as { managedBy?: string } | undefined)?.managedBy;
   if (job === undefined || (managedBy !== undefined && managedBy !== "kubernetes.io/job-controller")) return;
   const own = yield* ownPods(view, job);
@@ -112,7 +113,7 @@ class JobSync {
     if (!suspended && this.#status.startTime === undefined) this.#status.startTime = timestamp(this.#nowMs);
     const counted = this.#count();
     let verdict = this.#verdict();
-    if (verdict !== undefined) yield* this.#stopAll();
+    if (verdict !== undefined) yield* this.#stopAll(verdict.type === "Failed");
     else if (suspended) yield* this.#suspend();
     else {
       yield* this.#resume();
@@ -244,14 +245,20 @@ class JobSync {
     return Date.parse(this.#status.startTime) + seconds * 1000 - this.#nowMs;
   }
 
-  *#stopAll(): Plan {
-    for (const pod of this.#active) yield* deletePod(this.#job, pod);
+  /** A pod that is sent away though the Job goes well is nobody's failure: it is not counted. */
+  *#stop(pod: Pod, counts = false): Plan {
+    if (!counts) yield* dropFinalizer(pod);
+    yield* deletePod(this.#job, pod);
+  }
+
+  *#stopAll(count: boolean): Plan {
+    for (const pod of this.#active) yield* this.#stop(pod, count);
     this.#terminating = [...this.#terminating, ...this.#active];
     this.#active = [];
   }
 
   *#suspend(): Plan {
-    yield* this.#stopAll();
+    yield* this.#stopAll(false);
     const known = findCondition(this.#status, "Suspended");
     if (known !== undefined) return;
     this.#setCondition("Suspended", "True", "JobSuspended", "Job suspended");
@@ -278,7 +285,7 @@ class JobSync {
     } else wanted = Math.min(parallelism, spec.completions - succeeded);
     if (this.#active.length > wanted) {
       for (const pod of surplusOrder(this.#active).slice(0, this.#active.length - Math.max(0, wanted))) {
-        yield* deletePod(this.#job, pod);
+        yield* this.#stop(pod);
         this.#active = this.#active.filter((each) => each !== pod);
         this.#terminating.push(pod);
       }
@@ -314,7 +321,11 @@ class JobSync {
 
   /** After failures new pods wait: 10 s doubling, counted from the last one's end. */
   #backoffLeftMs(): number {
-    const failures = this.#own.filter((pod) => pod.status.phase === "Failed");
+    const failures = this.#own.filter(
+      (pod) =>
+        this.#newlyFailed.includes(pod) ||
+        (pod.status.phase === "Failed" && failureAction(this.#job, pod)?.action !== "Ignore"),
+    );
     if (failures.length === 0) return 0;
     const endedMs = Math.max(...failures.map(finishedMs));
     const since = this.#own.filter((pod) => pod.status.phase === "Succeeded" && finishedMs(pod) > endedMs);
@@ -417,7 +428,17 @@ function finishedMs(pod: Pod): number {
   const ends = (pod.status.containerStatuses ?? [])
     .map((each) => Date.parse(String(each.state?.terminated?.finishedAt ?? "")))
     .filter((each) => !Number.isNaN(each));
-  return ends.length === 0 ? Date.parse(pod.metadata.creationTimestamp ?? "") : Math.max(...ends);
+  if (ends.length > 0) return Math.max(...ends);
+  return Date.parse(pod.metadata.deletionTimestamp ?? pod.metadata.creationTimestamp ?? "");
+}
+
+/** Pods of an earlier Job of this name: nobody will count them any more. */
+function* freeOrphans(view: View, namespace: string, name: string, job: Job | undefined): Plan {
+  for (const pod of view.list(pods, namespace)) {
+    const owner = controllerOf(pod);
+    if (owner?.kind !== "Job" || owner.name !== name || owner.uid === job?.metadata.uid) continue;
+    yield* dropFinalizer(pod);
+  }
 }
 
 function* ownPods(view: View, job: Job): Plan<Pod[]> {

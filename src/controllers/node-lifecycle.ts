@@ -75,8 +75,21 @@ function* planNode(
   if (wasReady && !isReady) {
     yield* record(node, "Normal", "NodeNotReady", `Node ${key} status is now: NodeNotReady`);
   }
+  node = yield* copyLabels(node);
   yield* writeTaints(node, nowMs);
   if (readiness(node) === "Unknown") yield* markPodsNotReady(view, key, nowMs);
+}
+
+/** The old names of two labels, for those who still select by them. */
+function* copyLabels(node: Node): Plan<Node> {
+  const labels: Record<string, string> = {};
+  for (const name of ["os", "arch"]) {
+    const value = node.metadata.labels?.[`kubernetes.io/${name}`];
+    const old = `beta.kubernetes.io/${name}`;
+    if (value !== undefined && node.metadata.labels?.[old] !== value) labels[old] = value;
+  }
+  if (Object.keys(labels).length === 0) return node;
+  return yield* patch<Node>(nodes, node, "strategic", { metadata: { labels } });
 }
 
 function readiness(node: Node): string | undefined {

@@ -42,7 +42,6 @@ export function* planStatefulSet(view: View, key: string, nowMs: number): Plan {
   const { namespace, name } = splitKey(key);
   const set = view.get(statefulSets, namespace, name);
   if (set === undefined || isEmptySelector(set.spec.selector)) return;
-  if (set.metadata.deletionTimestamp !== undefined) return;
   const own = yield* ownPods(view, set);
   const owner = set as unknown as RevisionOwner;
   const history = yield* syncHistory({
@@ -60,8 +59,10 @@ export function* planStatefulSet(view: View, key: string, nowMs: number): Plan {
   const current =
     history.all.find((each) => each.metadata.name === set.status.currentRevision) ?? history.current;
   const work: Work = { set, pods: byOrdinal(own), current, update: history.current, nowMs };
-  yield* syncClaimOwners(view, set, [...work.pods]);
-  yield* step(view, work);
+  if (set.metadata.deletionTimestamp === undefined) {
+    yield* syncClaimOwners(view, set, [...work.pods]);
+    yield* step(view, work);
+  }
   yield* writeStatus(view, work, own);
   const used = new Set(own.map((pod) => pod.metadata.labels?.[revisionLabel] ?? ""));
   used.add(current.metadata.name ?? "");
