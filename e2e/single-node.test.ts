@@ -214,7 +214,7 @@ describe("one node", { skip, timeout: 900_000 }, () => {
       "--",
       "sh",
       "-c",
-      "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null",
+      "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max",
     ]);
     assert.equal(limit.trim(), String(64 * 1024 * 1024));
     await kubectl

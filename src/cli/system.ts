@@ -19,6 +19,7 @@ const requirements: { program: string; package: string }[] = [
   { program: "runc", package: "runc" },
   { program: "nft", package: "nftables" },
   { program: "ip", package: "iproute2" },
+  { program: "iptables", package: "iptables" },
   { program: "/usr/lib/cni/bridge", package: "containernetworking-plugins" },
   { program: "/bin/busybox", package: "busybox-static" },
 ];

@@ -5,6 +5,7 @@
  */
 import { X509Certificate, createHash, createPrivateKey, randomBytes, webcrypto } from "node:crypto";
 import { isIP } from "node:net";
+import type * as X509 from "@peculiar/x509";
 import { StatusError } from "#base/errors.ts";
 
 export interface KeyAndCertificate {
@@ -28,7 +29,7 @@ const dayMs = 24 * 60 * 60 * 1000;
 /** Certificates are valid a little before their creation: clocks of joining machines differ. */
 const clockSkewMs = 5 * 60 * 1000;
 
-async function x509(): Promise<typeof import("@peculiar/x509")> {
+async function x509(): Promise<typeof X509> {
   await import("reflect-metadata");
   return import("@peculiar/x509");
 }

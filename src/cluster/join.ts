@@ -2,7 +2,7 @@
  * The joining side: asks a cluster for admission and turns the answer into this node's identity and
  * key material. Nothing is written before the cluster has agreed.
  */
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { request as httpsRequest } from "node:https";
 import { connect as tlsConnect } from "node:tls";
 import { StatusError } from "#base/errors.ts";

@@ -36,12 +36,21 @@ async function cluster(): Promise<Cluster> {
         return Promise.resolve({ clusterId: "c", member: record, peers: [record] });
       },
       remove: (id) => {
-        members.splice(members.findIndex((each) => each.id === id), 1);
+        members.splice(
+          members.findIndex((each) => each.id === id),
+          1,
+        );
         return Promise.resolve();
       },
     },
   });
-  async function call<T>(method: string, path: string, body?: unknown, user?: HttpUser, query = ""): Promise<T> {
+  async function call<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    user?: HttpUser,
+    query = "",
+  ): Promise<T> {
     const response = await handler({
       method,
       path: `/trivet/v1/${path}`,
@@ -51,7 +60,9 @@ async function cluster(): Promise<Cluster> {
       signal: new AbortController().signal,
       ...(user === undefined ? {} : { user }),
     });
-    const value = JSON.parse(new TextDecoder().decode(response.body as Uint8Array)) as T & { message: string };
+    const value = JSON.parse(new TextDecoder().decode(response.body as Uint8Array)) as T & {
+      message: string;
+    };
     if (response.status !== 200) throw new Error(`${response.status}: ${value.message}`);
     return value;
   }
@@ -95,7 +106,9 @@ test("a worker receives a certificate for its own name and no authority's key", 
   const { call, invite, authorities, members } = await cluster();
   const { request: certificateRequest } = await createRequest("whatever");
   const answer = await call<JoinAnswer>("POST", "join", { ...(await invite("worker")), certificateRequest });
-  assert.ok(covers(answer.worker?.agentCertificate ?? "", authorities.cluster.certificate, ["n2", "10.0.0.2"]));
+  assert.ok(
+    covers(answer.worker?.agentCertificate ?? "", authorities.cluster.certificate, ["n2", "10.0.0.2"]),
+  );
   assert.doesNotMatch(JSON.stringify(answer), /PRIVATE KEY/);
   assert.equal(members.length, 1);
 });

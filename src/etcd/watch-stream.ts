@@ -94,7 +94,7 @@ export function serveWatchStream(backend: Backend, status: StatusMemory, stream:
       );
   });
   const cancelAll = (): void => {
-    for (const watch of [...watches.values()]) watch.cancel();
+    for (const watch of watches.values()) watch.cancel();
   };
   stream.on("end", () => {
     cancelAll();

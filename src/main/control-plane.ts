@@ -133,7 +133,7 @@ async function startApi(
   const { settings, address, ports } = identity;
   const [first = 30000, last = 32767] = settings.nodePortRange.split("-").map(Number);
   const management = createManagement(managementOptions(identity, pki, replica, client));
-  const server = await createApiServer({
+  const server = createApiServer({
     backend: replica.backend,
     kinds: allKinds,
     clock: systemClock,

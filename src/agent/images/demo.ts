@@ -38,5 +38,8 @@ code { background: #8882; padding: .1em .4em; border-radius: .3em }
 </html>
 PAGE
 echo ok > healthz
-exec httpd -f -p "\${PORT:-8080}" -h /tmp/www
+# The first process of a container has no default handling of signals: without this a stop takes the whole grace period.
+httpd -f -p "\${PORT:-8080}" -h /tmp/www &
+trap 'kill $!' TERM INT
+wait $!
 `;

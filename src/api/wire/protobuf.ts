@@ -31,17 +31,17 @@ function decodeEnvelope(
   schemaNameOf: (apiVersion: string, kind: string) => string | undefined,
 ): Json {
   if (!isProtobufEnvelope(body))
-    throw new ProtobufError(
+    throw new StatusError(
+      "",
       "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
     );
-  let type: Json = {};
+  let type = { apiVersion: "", kind: "" };
   let raw: Uint8Array = new Uint8Array();
   for (const { number, bytes } of new WireReader(body.subarray(4))) {
     if (number === 1) type = decodeType(bytes);
     if (number === 2) raw = bytes;
   }
-  const apiVersion = String(type["apiVersion"] ?? "");
-  const kind = String(type["kind"] ?? "");
+  const { apiVersion, kind } = type;
   const schemaName = schemaNameOf(apiVersion, kind);
   if (schemaName === undefined || messageFields(schemaName) === undefined)
     throw new StatusError(
@@ -51,11 +51,11 @@ function decodeEnvelope(
   return { ...type, ...decodeMessage(schemaName, raw) };
 }
 
-function decodeType(bytes: Uint8Array): Json {
-  const type: Json = {};
+function decodeType(bytes: Uint8Array): { apiVersion: string; kind: string } {
+  const type = { apiVersion: "", kind: "" };
   for (const field of new WireReader(bytes)) {
-    if (field.number === 1) type["apiVersion"] = text(field.bytes);
-    if (field.number === 2) type["kind"] = text(field.bytes);
+    if (field.number === 1) type.apiVersion = text(field.bytes);
+    if (field.number === 2) type.kind = text(field.bytes);
   }
   return type;
 }
