@@ -10,6 +10,7 @@ import type { ApiCore, ApiRequest, ResourceRequest } from "./api-core.ts";
 import { attributesOf, forbidden } from "./auth/authorizer.ts";
 import type { Authenticator, Peer } from "./auth/authenticate.ts";
 import { ImpersonationError, impersonate } from "./auth/impersonation.ts";
+import { isHealthPath } from "./discovery/health.ts";
 import type { DiscoveryPages } from "./discovery/pages.ts";
 import type { ExtraRoute } from "./options.ts";
 import type { Resource } from "./registry.ts";
@@ -37,6 +38,8 @@ export interface DispatcherOptions {
   discovery: DiscoveryPages;
   special: SpecialHandlers;
   extraRoutes: readonly ExtraRoute[];
+  /** Requests over the network wait for it, but for `extraRoutes` and health. */
+  whenStarted: () => Promise<void>;
   /** Requests that may be served at once, reads and writes; beyond them: 429. */
   maxInFlight: { reading: number; writing: number };
 }
@@ -111,6 +114,7 @@ export class Dispatcher {
     peer: Peer | undefined,
   ): Promise<ApiRequest> {
     const info = parseRequestInfo(http.method, http.path, query);
+    if (peer !== undefined && !isHealthPath(http.path)) await this.#options.whenStarted();
     const realUser = await this.#options.authenticator.authenticate(http, peer);
     const user = impersonate(http, realUser, this.#core.authorizer);
     const attributes = attributesOf(user, info);

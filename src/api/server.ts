@@ -29,6 +29,7 @@ import type { ApiServerOptions, ListenOptions } from "./options.ts";
 import { serveOpenApi } from "./openapi/handler.ts";
 import { OpenApiPublisher } from "./openapi/publisher.ts";
 import { ResourceRegistry } from "./registry.ts";
+import { StartUp } from "./start-up.ts";
 import { storedOf } from "./rest/stored.ts";
 import { ServiceAddresses } from "./services/addresses.ts";
 import { ObjectStore } from "./storage/object-store.ts";
@@ -42,6 +43,7 @@ export interface ApiServer {
   readonly registry: ResourceRegistry;
   /** Resolves once caches are loaded and the cluster's first objects exist. Requests wait for it. */
   ready(): Promise<void>;
+  /** Listens at once, so that a node without a datastore can say so. Starts the server if `ready` has not. */
   listen(options: ListenOptions): Promise<Listener>;
   close(): Promise<void>;
 }
@@ -91,6 +93,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     discovery,
     special: specialHandlers({ tokens, authenticator, rbac, agents }),
     extraRoutes: options.extraRoutes ?? [],
+    whenStarted: () => startUp.whenDone(),
     maxInFlight: options.maxInFlight ?? { reading: 400, writing: 200 },
   });
   const addresses = new ServiceAddresses({
@@ -106,27 +109,30 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const handler: HttpHandler = (request) => dispatcher.handle(request);
   const customResources = new CustomResources({ registry, hub, handler, clock, logger });
   let endpoints: KubernetesEndpoints | undefined;
-  let started: Promise<void> | undefined;
-  const start = async (): Promise<void> => {
-    await hub.start();
-    await customResources.start();
-    if (options.bootstrap === false) return;
-    const bootstrap = new Bootstrap({ handler, registry, logger });
+  const bootstrap = new Bootstrap({ handler, registry, logger });
+  const firstObjects = async (): Promise<void> => {
     await bootstrap.createNamespaces();
     await Promise.all(rbacObjects().map((each) => bootstrap.createMissing(each)));
     await bootstrap.createMissing(priorityClasses());
     await bootstrap.createMissing(kubernetesService(addresses.at(1), options.advertise?.port ?? 6443));
   };
-  const ready = (): Promise<void> => (started ??= start());
+  const startUp = new StartUp({
+    clock,
+    logger,
+    steps: [
+      () => hub.start(),
+      () => customResources.start(),
+      ...(options.bootstrap === false ? [] : [firstObjects]),
+    ],
+  });
   return {
     handler: async (request) => {
-      await ready();
+      await startUp.done();
       return handler(request);
     },
     registry,
-    ready,
+    ready: () => startUp.done(),
     async listen(listenOptions) {
-      await ready();
       listener = await listen(listenOptions, {
         handle: (request, peer) => dispatcher.handle(request, peer),
         upgrade: (request, peer, socket, head) => {
@@ -136,11 +142,15 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       if (options.bootstrap !== false) {
         const own = options.advertise ?? { address: listener.address.host, port: listener.address.port };
         endpoints = new KubernetesEndpoints({ backend, handler, clock, logger, own });
-        endpoints.start();
+        startUp.done().then(
+          () => endpoints?.start(),
+          () => undefined,
+        );
       }
       return listener;
     },
     async close() {
+      startUp.close();
       endpoints?.close();
       customResources.close();
       hub.close();

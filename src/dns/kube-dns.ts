@@ -3,6 +3,7 @@
  * node bears it; the EndpointSlices, one per node, say so truthfully.
  */
 import { StatusError } from "#base/errors.ts";
+import type { StatusReason } from "#base/errors.ts";
 import type { Client, ResourceName } from "#client/types.ts";
 import type { KubeObject } from "#kinds/object.ts";
 
@@ -69,17 +70,31 @@ export async function publishEndpoint(client: Client, nodeName: string, address:
   });
 }
 
-/** True if it was created. */
+/**
+ * True if it was created. Looks first: a Service whose address is taken, by itself, is refused as Invalid,
+ * not as existing.
+ */
 async function createUnlessPresent(
   client: Client,
   resource: ResourceName,
   object: KubeObject,
 ): Promise<boolean> {
   try {
+    await client.get(resource, namespace, object.metadata.name!);
+    return false;
+  } catch (error) {
+    if (!isReason(error, "NotFound")) throw error;
+  }
+  try {
     await client.create(resource, object);
     return true;
   } catch (error) {
-    if (error instanceof StatusError && error.reason === "AlreadyExists") return false;
+    // Another node was first.
+    if (isReason(error, "AlreadyExists")) return false;
     throw error;
   }
+}
+
+function isReason(error: unknown, reason: StatusReason): boolean {
+  return error instanceof StatusError && error.reason === reason;
 }

@@ -12,8 +12,8 @@ import { attachOn, boot, diskOf, makeMountPoints, onDisk, powerOff, runOn, spawn
 import type { RunOptions } from "./host.ts";
 import { childrenOf, identify, isAlive, programName, signal, waitForExit } from "./processes.ts";
 import type { CommandResult } from "./processes.ts";
-import { loadState, saveState } from "./state.ts";
-import type { HostState, LabState, ServiceState } from "./state.ts";
+import { changeFaults, loadState, saveHost, saveState } from "./state.ts";
+import type { FaultState, HostState, LabState, ServiceState } from "./state.ts";
 import { applyFaults, createSwitch, machinePort, plugIn, removeSwitch, unplug } from "./switch.ts";
 
 export interface LabOptions {
@@ -183,7 +183,7 @@ export class Lab {
     const entry: ServiceState = { argv: [...argv], env, once, logFile };
     host.services[service] = entry;
     entry.process = await spawnOn(this.#state, host, entry);
-    await saveState(this.#state);
+    await saveHost(this.#state, host);
     return entry.process.pid;
   }
 
@@ -195,7 +195,7 @@ export class Lab {
       if (!service.once && !isAlive(service.process))
         service.process = await spawnOn(this.#state, host, service);
     }
-    await saveState(this.#state);
+    await saveHost(this.#state, host);
   }
 
   /** Ends the host's services gracefully, the last started first; containers stay. */
@@ -218,7 +218,7 @@ export class Lab {
     await unplug(this.#state, host);
     await powerOff(this.#state, host);
     host.paused = false;
-    await saveState(this.#state);
+    await saveHost(this.#state, host);
   }
 
   /** Stops every process of the host where it stands; connections stay open and silent. */
@@ -226,7 +226,7 @@ export class Lab {
     const host = this.#host(name);
     this.#mustBeOn(host);
     host.paused = true;
-    await saveState(this.#state);
+    await saveHost(this.#state, host);
     // Until a look finds nobody new: what forks while it is being stopped leaves a running child.
     const stopped = new Set<number>();
     for (;;) {
@@ -246,7 +246,7 @@ export class Lab {
     const host = this.#host(name);
     this.#signalAll(host, "SIGCONT");
     host.paused = false;
-    await saveState(this.#state);
+    await saveHost(this.#state, host);
   }
 
   async partition(name: string, options: PartitionOptions = {}): Promise<void> {
@@ -254,33 +254,34 @@ export class Lab {
     const others = options.from ?? this.hosts.map((host) => host.name).filter((other) => other !== name);
     for (const other of others) this.#host(other);
     const sides = options.machine ? [...others, machinePort] : others;
-    const { cuts } = this.#state.faults;
-    const cut = (from: string, to: string) => {
-      if (!cuts.some(([a, b]) => a === from && b === to)) cuts.push([from, to]);
-    };
-    for (const other of sides) {
-      cut(name, other);
-      if (!options.oneWay) cut(other, name);
-    }
-    await this.#applyFaults();
+    await this.#changeFaults(({ cuts }) => {
+      const cut = (from: string, to: string) => {
+        if (!cuts.some(([a, b]) => a === from && b === to)) cuts.push([from, to]);
+      };
+      for (const other of sides) {
+        cut(name, other);
+        if (!options.oneWay) cut(other, name);
+      }
+    });
   }
 
   /** Loses this percentage of the frames that the host sends. */
   async lose(name: string, percent: number): Promise<void> {
     this.#host(name);
     if (!(percent >= 0 && percent <= 100)) throw new Error(`a loss of ${percent} percent is impossible`);
-    if (percent === 0) delete this.#state.faults.loss[name];
-    else this.#state.faults.loss[name] = Math.round(percent);
-    await this.#applyFaults();
+    await this.#changeFaults(({ loss }) => {
+      if (percent === 0) delete loss[name];
+      else loss[name] = Math.round(percent);
+    });
   }
 
   /** Removes all faults that the host has a part in. */
   async heal(name: string): Promise<void> {
     this.#host(name);
-    const { faults } = this.#state;
-    faults.cuts = faults.cuts.filter((cut) => !cut.includes(name));
-    delete faults.loss[name];
-    await this.#applyFaults();
+    await this.#changeFaults((faults) => {
+      faults.cuts = faults.cuts.filter((cut) => !cut.includes(name));
+      delete faults.loss[name];
+    });
   }
 
   status(): HostStatus[] {
@@ -325,7 +326,7 @@ export class Lab {
     await createSwitch(this.#state);
     host.init = await boot(this.#state, host);
     host.paused = false;
-    await saveState(this.#state);
+    await saveHost(this.#state, host);
     await plugIn(this.#state, host);
     await applyFaults(this.#state);
   }
@@ -354,8 +355,8 @@ export class Lab {
     }
   }
 
-  async #applyFaults(): Promise<void> {
-    await saveState(this.#state);
+  async #changeFaults(change: (faults: FaultState) => void): Promise<void> {
+    await changeFaults(this.#state, change);
     await applyFaults(this.#state);
   }
 

@@ -92,7 +92,9 @@ export function addLabCommands(program: Command, context: CommandContext): void 
     .description("run a command on a node: lab exec n1 -- ip addr")
     .passThroughOptions()
     .action(async (node, command: string[]) => {
-      process.exitCode = await (await use()).labExec(node, command);
+      // Behind a positional argument the separator is passed through as well.
+      const argv = command[0] === "--" ? command.slice(1) : command;
+      process.exitCode = await (await use()).labExec(node, argv);
     });
   lab
     .command("down")

@@ -2,9 +2,10 @@
  * What the lab remembers on disk, so that any later command, also after a crash in the middle of another,
  * can find and remove everything. Written before the thing it describes is made.
  */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { identify, isAlive, waitUntil } from "./processes.ts";
 import type { ProcessId } from "./processes.ts";
 
 export interface ServiceState {
@@ -51,6 +52,8 @@ export interface LabState {
 }
 
 const fileName = "lab.json";
+const lockName = "lab.lock";
+const lockTimeoutMs = 10_000;
 
 export async function loadState(dir: string): Promise<LabState | undefined> {
   let text: string;
@@ -68,4 +71,49 @@ export async function saveState(state: LabState): Promise<void> {
   const path = join(state.dir, fileName);
   await writeFile(`${path}.new`, `${JSON.stringify(state, null, 2)}\n`);
   await rename(`${path}.new`, path);
+}
+
+/** Writes down one host as it is here; what other commands have written of other hosts meanwhile stays. */
+export async function saveHost(state: LabState, host: HostState): Promise<void> {
+  await changeState(state.dir, (latest) => {
+    latest.hosts = latest.hosts.map((each) => (each.name === host.name ? host : each));
+  });
+}
+
+/** Changes the faults as they are on disk, which then are this state's too. */
+export async function changeFaults(state: LabState, change: (faults: FaultState) => void): Promise<void> {
+  await changeState(state.dir, (latest) => {
+    change(latest.faults);
+    state.faults = latest.faults;
+  });
+}
+
+/** One command at a time: several may run at once, as when all nodes are killed together. */
+async function changeState(dir: string, change: (latest: LabState) => void): Promise<void> {
+  await lock(dir);
+  try {
+    const latest = await loadState(dir);
+    if (latest === undefined) throw new Error(`the lab in ${dir} was removed meanwhile`);
+    change(latest);
+    await saveState(latest);
+  } finally {
+    await rm(join(dir, lockName), { force: true });
+  }
+}
+
+async function lock(dir: string): Promise<void> {
+  const path = join(dir, lockName);
+  const taken = await waitUntil(async () => {
+    try {
+      await writeFile(path, JSON.stringify(identify(process.pid)), { flag: "wx" });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const holder = await readFile(path, "utf8").catch(() => "");
+    // Empty: it is just being written, or was when its writer died; then the deadline tells.
+    if (holder !== "" && !isAlive(JSON.parse(holder) as ProcessId)) await rm(path, { force: true });
+    return false;
+  }, lockTimeoutMs);
+  if (!taken) throw new Error(`another command holds ${path}: wait for its end, or remove that file`);
 }

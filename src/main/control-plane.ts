@@ -59,8 +59,10 @@ export async function startControlPlane(
         transport: (request) => api.handler({ ...request, user }),
         userAgent: `trivet/${version}`,
       });
-    nodeClient.client = as(masters);
+    // From here on the node says what it waits for: a joined node for its copy, a restarted one for a leader.
     writeKubeconfig(paths.kubeconfig, `https://${identity.address}:${api.port}`, pki);
+    await api.ready();
+    nodeClient.client = as(masters);
     if (!options.apiOnly) {
       running.push(startControllers(identity, pki, replica, as(masters), logger));
       const { startNodeComponents } = await import("./node-components.ts");
@@ -215,9 +217,14 @@ function managementOptions(
   replica: ReplicaHandle,
   client: () => ApiClient | undefined,
 ): ManagementOptions {
+  const started = (): ApiClient => {
+    const found = client();
+    if (found === undefined) throw new StatusError("ServiceUnavailable", "the API server is starting");
+    return found;
+  };
   const getNode = async (name: string): Promise<KubeObject | undefined> => {
     try {
-      return await client()?.get<KubeObject>(nodes, undefined, name);
+      return await started().get<KubeObject>(nodes, undefined, name);
     } catch (error) {
       if (error instanceof StatusError && error.reason === "NotFound") return undefined;
       throw error;
@@ -237,7 +244,7 @@ function managementOptions(
     nodes: {
       exists: async (name) => (await getNode(name)) !== undefined,
       remove: async (name) => {
-        if ((await getNode(name)) !== undefined) await client()?.delete(nodes, undefined, name);
+        if ((await getNode(name)) !== undefined) await started().delete(nodes, undefined, name);
       },
       apiEndpoints: async () => {
         const { members, memberId } = await replica.status();

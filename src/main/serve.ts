@@ -26,10 +26,10 @@ export async function serve(options: ServeOptions): Promise<void> {
   writePidFile(options.dataDir);
   const stop = whenAskedToStop();
   try {
-    const running = await start(options, identity, components, logger);
-    const reason = await stop;
-    logger.info("stopping", { reason });
-    await running.close();
+    // A start may wait long for a leader, and can be asked to stop meanwhile as a crash may end it.
+    const running = await Promise.race([start(options, identity, components, logger), stop]);
+    logger.info("stopping", { reason: await stop });
+    if (typeof running !== "string") await running.close();
     logger.info("stopped");
   } finally {
     removePidFile(options.dataDir);

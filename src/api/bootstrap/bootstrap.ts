@@ -65,7 +65,7 @@ export class Bootstrap {
     });
     if (response.status < 300 || response.status === 409) return;
     const text = Buffer.from(response.body as Uint8Array).toString("utf8");
-    this.#logger.error("a bootstrap object could not be created", { path, name, answer: text.slice(0, 500) });
-    throw new StatusError("InternalError", `bootstrap: ${path}/${name}: ${text.slice(0, 500)}`);
+    this.#logger.warn("a bootstrap object could not be created", { path, name, answer: text.slice(0, 500) });
+    throw new StatusError("", `bootstrap: ${path}/${name}: ${text.slice(0, 500)}`, { code: response.status });
   }
 }

@@ -9,6 +9,10 @@ const checks: Readonly<Record<string, readonly string[]>> = {
   readyz: ["ping", "log", "etcd", "informer-sync", "shutdown"],
 };
 
+export function isHealthPath(path: string): boolean {
+  return (path.split("/")[1] ?? "") in checks;
+}
+
 /** Undefined when the path is no health page. */
 export function healthPage(request: ApiRequest, hub: WatchHub): HttpResponse | undefined {
   const segments = request.http.path.split("/").filter((each) => each !== "");
