@@ -101,7 +101,7 @@ function group(own: readonly Pod[]): Map<string, Pod[]> {
 /** Brings pods to nodes that lack one, and takes away what is finished, surplus or out of place. */
 function* manage(work: Work): Plan {
   const { daemonSet, byNode, fits } = work;
-  for (const [node, running] of [...byNode]) {
+  for (const [node, running] of byNode) {
     const fit = fits.get(node);
     if (fit === undefined) continue; // The node is gone: pod garbage collection takes its pods.
     if (!fit.mayStay) for (const pod of running) yield* drop(work, node, pod);
