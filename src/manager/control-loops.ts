@@ -6,6 +6,7 @@ import { deploymentController } from "#controllers/deployment.ts";
 import { disruptionController } from "#controllers/disruption-budget.ts";
 import { endpointSliceController } from "#controllers/endpoint-slice.ts";
 import { endpointsController } from "#controllers/endpoints.ts";
+import { ephemeralVolumeController } from "#controllers/ephemeral-volume.ts";
 import { garbageCollector } from "#controllers/garbage-collector.ts";
 import { jobController } from "#controllers/job.ts";
 import { namespaceController } from "#controllers/namespace.ts";
@@ -14,11 +15,15 @@ import { nodeLifecycleController } from "#controllers/node-lifecycle.ts";
 import { podGarbageCollector } from "#controllers/pod-gc.ts";
 import { replicaSetController } from "#controllers/replica-set.ts";
 import { replicationControllerController } from "#controllers/replication-controller.ts";
+import { resourceQuotaController } from "#controllers/resource-quota.ts";
+import { roleAggregationController } from "#controllers/role-aggregation.ts";
 import { rootCaController } from "#controllers/root-ca.ts";
 import { serviceAccountController } from "#controllers/service-account.ts";
 import { statefulSetController } from "#controllers/stateful-set.ts";
 import { taintEvictionController } from "#controllers/taint-eviction.ts";
 import { ttlAfterFinishedController } from "#controllers/ttl-after-finished.ts";
+import { volumeBinderController } from "#controllers/volume-binder.ts";
+import { claimProtectionController, volumeProtectionController } from "#controllers/volume-protection.ts";
 import type { ManagerOptions } from "./options.ts";
 
 export function controllersFor(options: ManagerOptions): Controller[] {
@@ -38,6 +43,12 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     serviceAccountController,
     rootCaController(options.rootCa),
     garbageCollector,
+    resourceQuotaController,
+    roleAggregationController,
+    volumeBinderController,
+    claimProtectionController,
+    volumeProtectionController,
+    ephemeralVolumeController,
     nodeLifecycleController(options),
     nodeIpamController(options.clusterCidr),
     taintEvictionController(),
