@@ -32,6 +32,7 @@ export const apiService = defineKind<ApiServiceObject>({
   validateName: pathSegmentErrors,
   schemaName,
   verbs: allVerbs,
+  unconditionalUpdate: false,
   ...withStatus(schemaName, { generation: false }),
   subresources: {
     status: statusSubresource(),

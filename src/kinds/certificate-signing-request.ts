@@ -77,13 +77,15 @@ export const certificateSigningRequest = defineKind<RequestObject>({
     status.prepareCreate(object, context);
     object.spec.username = context.user.name;
     object.spec.groups = [...context.user.groups];
-    delete object.spec.uid;
-    delete object.spec.extra;
+    object.spec.uid = context.user.uid ?? "";
+    if (context.user.extra === undefined) delete object.spec.extra;
+    else object.spec.extra = copyOf(context.user.extra);
   },
   prepareUpdate(object, old) {
     object.spec = copyOf(old.spec);
     keepField(object, old, "status");
   },
+  resetFields: ["spec", "status"],
   validate: validateRequest,
   validateUpdate: validateRequest,
   subresources: {

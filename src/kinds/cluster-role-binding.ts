@@ -20,6 +20,7 @@ export const clusterRoleBinding = defineKind<BindingObject>({
   namespaced: false,
   schemaName: "io.k8s.api.rbac.v1.ClusterRoleBinding",
   verbs: allVerbs,
+  createOnUpdate: true,
   validateName: pathSegmentErrors,
   applyDefaults: defaultBinding,
   validate: (object) => validateBinding(object, false),

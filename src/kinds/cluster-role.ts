@@ -24,6 +24,7 @@ export const clusterRole = defineKind<ClusterRoleObject>({
   namespaced: false,
   schemaName: "io.k8s.api.rbac.v1.ClusterRole",
   verbs: allVerbs,
+  createOnUpdate: true,
   validateName: pathSegmentErrors,
   validate: ({ rules, aggregationRule }) => [
     ...validateRules(rules, false),

@@ -32,6 +32,7 @@ export const csiDriver = defineKind<CsiDriverObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  unconditionalUpdate: false,
   prepareUpdate: (object, old) => countGeneration(object, old),
   applyDefaults({ spec }) {
     spec.attachRequired ??= true;

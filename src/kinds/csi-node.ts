@@ -26,6 +26,8 @@ export const csiNode = defineKind<CsiNodeObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
+  unconditionalUpdate: false,
   validate: validateNode,
   validateUpdate: validateNode,
   columns: [

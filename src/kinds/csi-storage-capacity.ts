@@ -28,6 +28,8 @@ export const csiStorageCapacity = defineKind<CapacityObject>({
   namespaced: true,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
+  unconditionalUpdate: false,
   validate: validateCapacity,
   validateUpdate: (object, old) => [
     ...validateCapacity(object),

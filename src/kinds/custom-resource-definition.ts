@@ -40,6 +40,7 @@ export const customResourceDefinition = defineKind<DefinitionObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  unconditionalUpdate: false,
   ...status,
   validateName: () => [],
   applyDefaults({ spec }) {

@@ -27,6 +27,9 @@ import {
 const schemaName = "io.k8s.api.apps.v1.DaemonSet";
 const status = withStatus<DaemonSetObject>(schemaName);
 
+/** Counts changes of the template, for clients of versions long gone. */
+const templateGeneration = "deprecated.daemonset.template.generation";
+
 interface DaemonSetObject extends KubeObject {
   spec: DaemonSetSpec;
   status?: DaemonSetStatus;
@@ -44,7 +47,7 @@ export const daemonSet = defineKind<DaemonSetObject>({
   schemaName,
   verbs: allVerbs,
   ...status,
-  applyDefaults({ spec }) {
+  applyDefaults({ metadata, spec }) {
     const strategy = (spec.updateStrategy ??= {});
     strategy.type ||= "RollingUpdate";
     if (strategy.type === "RollingUpdate") {
@@ -53,24 +56,23 @@ export const daemonSet = defineKind<DaemonSetObject>({
       strategy.rollingUpdate.maxSurge ??= 0;
     }
     spec.revisionHistoryLimit ??= 10;
+    metadata.annotations = { [templateGeneration]: "0", ...metadata.annotations };
     defaultPodTemplate(spec.template);
   },
   prepareCreate(object, context) {
     status.prepareCreate(object, context);
-    // A generation of the template of its own, kept for old clients.
     object.metadata.annotations = {
       ...object.metadata.annotations,
-      "deprecated.daemonset.template.generation": "1",
+      [templateGeneration]: "1",
     };
   },
   prepareUpdate(object, old, context) {
     status.prepareUpdate(object, old, context);
-    const key = "deprecated.daemonset.template.generation";
-    const generation = Number(old.metadata.annotations?.[key] ?? 0);
+    const generation = Number(old.metadata.annotations?.[templateGeneration] ?? 0);
     const changed = !deepEqual(object.spec.template, old.spec.template);
     object.metadata.annotations = {
       ...object.metadata.annotations,
-      [key]: String(changed ? generation + 1 : generation),
+      [templateGeneration]: String(changed ? generation + 1 : generation),
     };
   },
   validate: ({ spec }) => validateDaemonSetSpec(spec),

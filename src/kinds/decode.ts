@@ -39,7 +39,10 @@ const intOrStringName = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 
 /** Decodes a value as the definition `schemaName`. Never throws; the input is not changed. */
 export function decode(schemaName: string, value: unknown): Decoded {
-  const decoder = new Decoder();
+  return decodeWith(new Decoder(false), schemaName, value);
+}
+
+function decodeWith(decoder: Decoder, schemaName: string, value: unknown): Decoded {
   const object = decoder.definition(value, schemaName, { struct: "", goPath: "", path: "" });
   return {
     object: (object ?? {}) as Record<string, unknown>,
@@ -48,9 +51,9 @@ export function decode(schemaName: string, value: unknown): Decoded {
   };
 }
 
-/** The object as upstream would write it after changes: zero values left out or filled in. Idempotent. */
+/** The object as upstream would store it after changes: zero values left out or filled in. Idempotent. */
 export function normalizeObject<T extends object>(schemaName: string, object: T): T {
-  return decode(schemaName, object).object as T;
+  return decodeWith(new Decoder(true), schemaName, object).object as T;
 }
 
 /** What an absent struct of this definition is written as, for example the `status` of a new object. */
@@ -70,6 +73,12 @@ interface Place {
 class Decoder {
   readonly unknownFields: string[] = [];
   readonly errors: string[] = [];
+  /** Whether the value is brought into the form in which upstream stores it. */
+  readonly #stores: boolean;
+
+  constructor(stores: boolean) {
+    this.#stores = stores;
+  }
 
   /** Decodes as a named definition. Returns undefined where the value is wrong (and notes the error). */
   definition(value: unknown, name: string, place: Place): unknown {
@@ -115,7 +124,7 @@ class Decoder {
         continue;
       }
       // Stored as protocol buffers, upstream's empty lists come back as nil.
-      result[key] = isEmptyList(decoded) && !name.includes("apiextensions") ? null : decoded;
+      result[key] = this.#stores && isEmptyList(decoded) && !name.includes("apiextensions") ? null : decoded;
     }
     for (const [key, property] of Object.entries(properties)) {
       if (result[key] !== undefined) continue;

@@ -28,6 +28,7 @@ export const endpointSlice = defineKind<EndpointSliceObject>({
   namespaced: true,
   schemaName: "io.k8s.api.discovery.v1.EndpointSlice",
   verbs: allVerbs,
+  metadataErrorsOnce: true,
   prepareCreate: startGeneration,
   prepareUpdate(object, old) {
     countGeneration(object, old, ["endpoints", "ports", "addressType"]);

@@ -15,6 +15,7 @@ export const event = defineKind<EventObject>({
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.Event",
   verbs: allVerbs,
+  metadataErrorsOnce: true,
   createOnUpdate: true,
   validateName: pathSegmentErrors,
   validate: validateEvent,

@@ -103,8 +103,8 @@ export function invalidError(
   object: { group: string; kind: string; name: string },
   errors: readonly FieldError[],
 ): StatusError {
-  const texts = errors.map((each) => `${each.field}: ${each.message}`);
-  const joined = texts.length === 1 ? texts[0] : `[${[...new Set(texts)].join(", ")}]`;
+  const texts = [...new Set(errors.map((each) => `${each.field}: ${each.message}`))];
+  const joined = texts.length === 1 ? texts[0] : `[${texts.join(", ")}]`;
   const kind = object.group === "" ? object.kind : `${object.kind}.${object.group}`;
   return new StatusError("Invalid", `${kind} ${JSON.stringify(object.name)} is invalid: ${joined}`, {
     details: {

@@ -24,6 +24,7 @@ export const flowSchema = defineKind<FlowSchemaObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
   ...withStatus(schemaName),
   subresources: {
     status: statusSubresource(),

@@ -18,7 +18,12 @@ export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "
 export interface StrategyContext {
   /** RFC 3339, seconds exact, UTC. */
   now: string;
-  user: { name: string; groups: readonly string[] };
+  user: {
+    name: string;
+    groups: readonly string[];
+    uid?: string | undefined;
+    extra?: Readonly<Record<string, readonly string[]>> | undefined;
+  };
   /** The namespace of the request; undefined for cluster-scoped kinds. */
   namespace: string | undefined;
 }
@@ -72,6 +77,11 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   createOnUpdate?: boolean;
   /** PUT without resourceVersion is allowed. Default true. */
   unconditionalUpdate?: boolean;
+  /**
+   * Upstream validates the metadata of an update in general and, for most kinds, in the kind's strategy
+   * once more, so that clients are told each of its errors twice. True for the kinds that do not.
+   */
+  metadataErrorsOnce?: boolean;
   /** The name is checked with this: returns error details, empty when valid. Default: DNS subdomain. */
   validateName?(name: string, isPrefix: boolean): string[];
   /** Default finalizers, grace periods and the like on deletion. */

@@ -22,6 +22,8 @@ export const limitRange = defineKind<LimitRangeObject>({
   namespaced: true,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
+  createOnUpdate: true,
   prepareCreate({ metadata }) {
     // Upstream names a range that has no name.
     if (!metadata.name && metadata.uid !== undefined) metadata.name = metadata.uid;

@@ -16,6 +16,8 @@ export const mutatingWebhookConfiguration = defineKind<WebhookConfigurationObjec
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
+  unconditionalUpdate: false,
   ...withGeneration<WebhookConfigurationObject>(["webhooks"]),
   applyDefaults: ({ webhooks }) => defaultWebhooks(webhooks ?? [], true),
   validate: ({ webhooks }) => validateWebhooks(webhooks ?? []),

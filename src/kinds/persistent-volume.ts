@@ -53,6 +53,7 @@ export const persistentVolume = defineKind<PersistentVolumeObject>({
   namespaced: false,
   schemaName: "io.k8s.api.core.v1.PersistentVolume",
   verbs: allVerbs,
+  metadataErrorsOnce: true,
   applyDefaults({ spec, status }) {
     if (status !== undefined) status.phase ||= "Pending";
     spec.persistentVolumeReclaimPolicy ||= "Retain";

@@ -30,6 +30,7 @@ export const podDisruptionBudget = defineKind<BudgetObject>({
   validateName: pathSegmentErrors,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
   ...withStatus(schemaName),
   unconditionalUpdate: true,
   validate: ({ spec }) => validateSpec(spec),

@@ -30,6 +30,7 @@ export const priorityLevelConfiguration = defineKind<PriorityLevelObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
   ...withStatus(schemaName),
   subresources: {
     status: statusSubresource(),

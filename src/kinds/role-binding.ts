@@ -20,6 +20,7 @@ export const roleBinding = defineKind<BindingObject>({
   namespaced: true,
   schemaName: "io.k8s.api.rbac.v1.RoleBinding",
   verbs: allVerbs,
+  createOnUpdate: true,
   validateName: pathSegmentErrors,
   applyDefaults: defaultBinding,
   validate: (object) => validateBinding(object, true),

@@ -20,6 +20,7 @@ export const role = defineKind<RoleObject>({
   namespaced: true,
   schemaName: "io.k8s.api.rbac.v1.Role",
   verbs: allVerbs,
+  createOnUpdate: true,
   validateName: pathSegmentErrors,
   validate: ({ rules }) => validateRules(rules, true),
   validateUpdate: ({ rules }) => validateRules(rules, true),

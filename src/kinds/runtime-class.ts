@@ -25,6 +25,8 @@ export const runtimeClass = defineKind<RuntimeClassObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  createOnUpdate: true,
+  unconditionalUpdate: false,
   validate: validateClass,
   validateUpdate: (object, old) => [
     ...(object.handler === old.handler ? [] : [invalid("handler", object.handler, "field is immutable")]),

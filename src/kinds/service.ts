@@ -42,6 +42,7 @@ export const service = defineKind<ServiceObject>({
   namespaced: true,
   schemaName,
   verbs: allVerbs,
+  createOnUpdate: true,
   validateName: nameRule(dns1035LabelErrors),
   applyDefaults: defaultService,
   prepareCreate(object) {

@@ -29,6 +29,8 @@ export const validatingAdmissionPolicyBinding = defineKind<PolicyBindingObject>(
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
+  unconditionalUpdate: false,
   ...withGeneration<PolicyBindingObject>(["spec"]),
   applyDefaults({ spec }) {
     const match = spec.matchResources;

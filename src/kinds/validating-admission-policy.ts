@@ -33,6 +33,8 @@ export const validatingAdmissionPolicy = defineKind<PolicyObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
+  unconditionalUpdate: false,
   ...withStatus(schemaName),
   subresources: {
     status: statusSubresource(),

@@ -16,6 +16,8 @@ export const validatingWebhookConfiguration = defineKind<WebhookConfigurationObj
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
+  unconditionalUpdate: false,
   ...withGeneration<WebhookConfigurationObject>(["webhooks"]),
   applyDefaults: ({ webhooks }) => defaultWebhooks(webhooks ?? [], false),
   validate: ({ webhooks }) => validateWebhooks(webhooks ?? []),

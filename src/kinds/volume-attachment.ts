@@ -28,6 +28,8 @@ export const volumeAttachment = defineKind<AttachmentObject>({
   namespaced: false,
   schemaName,
   verbs: allVerbs,
+  metadataErrorsOnce: true,
+  unconditionalUpdate: false,
   ...withStatus(schemaName, { generation: false }),
   subresources: {
     status: statusSubresource(),

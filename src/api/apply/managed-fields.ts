@@ -59,6 +59,8 @@ export interface UpdateFieldsRequest extends FieldsRequest {
   live: KubeObject | undefined;
   /** The object to be stored, decoded and defaulted. Its metadata.managedFields is replaced. */
   updated: KubeObject;
+  /** An object of the kind with nothing set: what a creation is compared with. Default: {}. */
+  blank?: Record<string, unknown> | undefined;
   operation?: "Update";
 }
 
@@ -164,7 +166,7 @@ export function keepTimesIfUnchanged(updated: KubeObject, live: KubeObject): voi
 
 /** The managers after `manager` has changed `live` into `updated`. */
 function track(
-  request: FieldsRequest,
+  request: FieldsRequest & { blank?: Record<string, unknown> | undefined },
   live: KubeObject | undefined,
   updated: KubeObject,
   managers: Managers,
@@ -172,7 +174,7 @@ function track(
   const { apiVersion, manager, subresource, schema, lookup = findSchema } = request;
   const changes = without(
     compareObjects(
-      live === undefined ? {} : withoutManagedFields(live),
+      live === undefined ? (request.blank ?? {}) : withoutManagedFields(live),
       withoutManagedFields(updated),
       resolveSchema(schema, lookup),
       lookup,

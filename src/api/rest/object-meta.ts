@@ -9,7 +9,6 @@ export function wipeSystemFields(object: KubeObject): void {
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.selfLink;
-  delete metadata.resourceVersion;
 }
 
 /** Carries over what a client may not change on update. A given uid is compared by the caller before. */

@@ -2,6 +2,7 @@
  * Create and update of stored objects, in upstream's order: decode, defaults, field ownership, mutating
  * admission, the kind's strategy, validating admission, store.
  */
+import { normalizeObject, zeroOf } from "#kinds/decode.ts";
 import type { FieldError } from "#kinds/field-error.ts";
 import { invalidError } from "#kinds/field-error.ts";
 import type { StrategyContext, Subresource } from "#kinds/kind.ts";
@@ -97,6 +98,7 @@ async function storeCandidate(
     updateManagedFields({
       live: undefined,
       updated: object,
+      blank: resource.custom ? undefined : zeroOf(resource.kind.schemaName),
       manager: managerOf(options, request.http),
       apiVersion: resource.groupVersion,
       schema: resource.schema ?? findSchema(resource.kind.schemaName),
@@ -122,10 +124,12 @@ async function storeCandidate(
   await core.admission.validate(admission);
   const place = placeOf(resource, request.namespace, metadata.name ?? "");
   const control = { dryRun: options.dryRun, fenceTerm: options.fenceTerm };
+  if ((metadata.resourceVersion ?? "") !== "" && !options.dryRun)
+    throw unclassifiedError("resourceVersion should not be set on objects to be created");
   for (let attempt = 1; ; attempt++) {
     const candidate = resource.companions === undefined ? object : structuredClone(object);
     const companions = resource.companions?.(candidate, undefined);
-    const stored = resource.conversion === undefined ? candidate : resource.conversion.toStorage(candidate);
+    const stored = storedForm(resource, candidate);
     try {
       return await core.store.create(place, stored, { ...control, companions });
     } catch (error) {
@@ -187,6 +191,7 @@ export async function applyUpdate(
   if (!exists && source.mayCreate) {
     const object = await source.produce(undefined);
     object.metadata.name ??= info.name;
+    delete object.metadata.resourceVersion;
     const entry = await storeNew(core, request, object, options, { track: source.tracks ?? true });
     return { type: "entry", status: 201, resource, entry };
   }
@@ -251,7 +256,7 @@ async function decideUpdate(
   keepTimesIfUnchanged(object, live);
   const isDelete = shouldDelete(resource, object, live);
   const companions = resource.companions?.(isDelete ? undefined : object, live);
-  const stored = resource.conversion === undefined ? object : resource.conversion.toStorage(object);
+  const stored = storedForm(resource, object);
   return { type: isDelete ? "delete" : "put", object: stored, companions };
 }
 
@@ -283,6 +288,7 @@ function prepareUpdate(
     ]);
   }
   const errors: FieldError[] = validateMetadataUpdate(object, live);
+  if (kind.metadataErrorsOnce !== true) errors.push(...errors);
   const found =
     subresource === undefined
       ? kind.validateUpdate?.(object, live)
@@ -291,6 +297,12 @@ function prepareUpdate(
   throwIfInvalid(request.resource, object, errors);
   if (subresource === undefined) request.warnings.push(...(kind.warnings?.(object, live) ?? []));
   kind.canonicalize?.(object);
+}
+
+/** The object as it is stored: what is unset left out, in the version of the storage. */
+function storedForm(resource: Resource, object: KubeObject): KubeObject {
+  const normal = resource.custom ? object : normalizeObject(resource.kind.schemaName, object);
+  return resource.conversion === undefined ? normal : resource.conversion.toStorage(normal);
 }
 
 /** What a writer of this endpoint never owns: the status on the resource itself, the spec on its status. */
@@ -366,13 +378,17 @@ export function ensureNamespace(request: ResourceRequest, object: KubeObject): v
     object.metadata.namespace = request.namespace;
     return;
   }
+  if (!request.resource.kind.namespaced) {
+    delete object.metadata.namespace;
+    return;
+  }
   throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
 }
 
 function strategyContext(request: ResourceRequest): StrategyContext {
   return {
     now: request.now,
-    user: { name: request.user.name, groups: request.user.groups },
+    user: request.user,
     namespace: request.namespace === "" ? undefined : request.namespace,
   };
 }

@@ -82,7 +82,7 @@ export class ObjectStore {
     if (control.dryRun === true) {
       if ((await this.readNewest(place)) !== undefined)
         throw alreadyExistsError(place.groupResource, place.name);
-      return this.#entryOf(place, key, value, 0);
+      return this.#entryOf(place, key, value, Number(object.metadata.resourceVersion ?? 0));
     }
     const result = await this.#backend.transact({
       compare: [{ key, operator: "=", target: "create", number: 0 }, ...(control.companions?.compare ?? [])],
