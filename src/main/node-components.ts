@@ -1,5 +1,5 @@
 /** What every node that runs pods has, worker or not: containerd, images, network, DNS and the agent. */
-import type { Logger } from "#base/ports.ts";
+import type { Logger, Timer } from "#base/ports.ts";
 import { startAgent } from "#agent/agent.ts";
 import { startContainerd } from "#agent/containerd.ts";
 import {
@@ -18,6 +18,7 @@ import { addressInBlock } from "#cluster/identity.ts";
 import type { KeyAndCertificate } from "#cluster/certificates.ts";
 import { nameServersOf, startDns } from "#dns/start.ts";
 import { startNetwork } from "#network/start.ts";
+import type { Network } from "#network/start.ts";
 import type { NodePaths } from "./paths.ts";
 import type { Running } from "./serve.ts";
 import { kubernetesVersion } from "./version.ts";
@@ -35,6 +36,7 @@ export interface NodeComponentsOptions {
   logger: Logger;
 }
 
+const dnsRetryMs = 2_000;
 /** Index of the DNS Service's address in the service block. */
 const dnsServiceIndex = 10;
 
@@ -86,34 +88,57 @@ export async function startNodeComponents(options: NodeComponentsOptions): Promi
     clock,
     logger,
   });
-  let dns: Running | undefined;
+  const demo = ensureDemoImage(containerd.socket);
+  demo.catch((error: unknown) => logger.warn("the demo image can't be made", { error: String(error) }));
+  const dns = startDnsWhenPossible(options, network, dnsServiceIP);
+  return {
+    async close() {
+      await dns.close();
+      await agent.close();
+      await network.close();
+      await containerd.close();
+    },
+  };
+}
+
+/** DNS needs the pod bridge's address, and port 53 there, which an earlier process may still hold. */
+function startDnsWhenPossible(
+  options: NodeComponentsOptions,
+  network: Network,
+  dnsServiceIP: string,
+): Running {
+  const { identity, logger } = options;
+  let running: Running | undefined;
   let closed = false;
-  const rest = (async () => {
+  let timer: Timer | undefined;
+  const start = async (): Promise<void> => {
     const { gatewayIP } = await network.ready;
     if (closed) return;
-    dns = await startDns({
+    running = await startDns({
       client: options.systemClient,
       nodeName: identity.name,
       bindAddresses: [gatewayIP, dnsServiceIP],
-      clusterDomain: settings.clusterDomain,
+      clusterDomain: identity.settings.clusterDomain,
       dnsServiceIP,
       upstreams: await nameServersOf(),
-      clock,
+      clock: systemClock,
       random: systemRandom,
       logger,
     });
-    await ensureDemoImage(containerd.socket);
-  })();
-  rest.catch((error: unknown) => {
-    if (!closed) logger.error("the node's network is not complete", { error: String(error) });
-  });
+  };
+  const attempt = (): void => {
+    start().catch((error: unknown) => {
+      if (closed) return;
+      logger.warn("the cluster's DNS can't start yet, it is tried again", { error: String(error) });
+      timer = systemClock.setTimer(dnsRetryMs, attempt);
+    });
+  };
+  attempt();
   return {
     async close() {
       closed = true;
-      await agent.close();
-      await dns?.close();
-      await network.close();
-      await containerd.close();
+      timer?.cancel();
+      await running?.close();
     },
   };
 }
