@@ -44,12 +44,24 @@ export function* planCronJob(view: View, key: string, nowMs: number): Plan {
   if (cronJob === undefined || cronJob.metadata.deletionTimestamp !== undefined) return;
   const own = view.byIndex(jobs, "controller", cronJob.metadata.uid ?? "");
   const status = structuredClone(cronJob.status) as Status;
+  noteSuccess(own, status);
   const trimmed = yield* trimHistory(cronJob, own);
   const left = own.filter((job) => !trimmed.includes(job));
   yield* observe(cronJob, left, status);
   if (cronJob.spec.suspend !== true) yield* startDue(cronJob, left, status, nowMs);
   if (!equal(status, cronJob.status)) {
     yield* updateStatus(cronJobs, { ...cronJob, status: status as unknown as CronJob["status"] });
+  }
+}
+
+function noteSuccess(own: readonly Job[], status: Status): void {
+  for (const { status: job } of own) {
+    const complete = (job.conditions ?? []).some(
+      (each) => each.type === "Complete" && each.status === "True",
+    );
+    const endedAt = job.completionTime as unknown as string | undefined;
+    if (complete && endedAt !== undefined && endedAt > (status.lastSuccessfulTime ?? ""))
+      status.lastSuccessfulTime = endedAt;
   }
 }
 
@@ -68,14 +80,6 @@ function* observe(cronJob: CronJob, own: readonly Job[], status: Status): Plan {
       status.active = status.active!.filter((each) => each.uid !== job.metadata.uid);
       const message = `Saw completed job: ${job.metadata.name}, condition: ${finished?.type}`;
       yield* record(cronJob, "Normal", "SawCompletedJob", message);
-    }
-    const endedAt = job.status.completionTime as unknown as string | undefined;
-    if (
-      finished?.type === "Complete" &&
-      endedAt !== undefined &&
-      endedAt > (status.lastSuccessfulTime ?? "")
-    ) {
-      status.lastSuccessfulTime = endedAt;
     }
   }
   const uids = new Set(own.map((job) => job.metadata.uid));

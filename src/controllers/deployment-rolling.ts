@@ -4,7 +4,7 @@ import { cleanUp } from "./deployment-history.ts";
 import { getReplicaSets } from "./deployment-revision.ts";
 import type { Rollout, Sets } from "./deployment-revision.ts";
 import { scaleReplicaSet } from "./deployment-scale.ts";
-import { availableOf, byCreation, maxUnavailable, newSetReplicas, wantedOf } from "./deployment-sizes.ts";
+import { keptAvailableOf, byCreation, maxUnavailable, newSetReplicas, wantedOf } from "./deployment-sizes.ts";
 import { deploymentComplete, syncRolloutStatus } from "./deployment-status.ts";
 import type { ReplicaSet } from "./kubernetes.ts";
 
@@ -43,7 +43,7 @@ function* shrinkOld(rollout: Rollout, { newSet, old }: Sets): Plan<boolean> {
   const { deployment } = rollout;
   const minAvailable = (deployment.spec.replicas ?? 1) - maxUnavailable(deployment);
   const newSize = newSet?.spec.replicas ?? 0;
-  const newUnavailable = newSize - (newSet === undefined ? 0 : availableOf([newSet]));
+  const newUnavailable = newSize - (newSet === undefined ? 0 : keptAvailableOf([newSet]));
   const limit = oldCount + newSize - minAvailable - newUnavailable;
   if (limit <= 0) return false;
   const ordered = [...old].sort(byCreation);
@@ -51,12 +51,12 @@ function* shrinkOld(rollout: Rollout, { newSet, old }: Sets): Plan<boolean> {
     rollout,
     ordered,
     limit,
-    (each) => (each.spec.replicas ?? 0) - availableOf([each]),
+    (each) => (each.spec.replicas ?? 0) - keptAvailableOf([each]),
   );
   const current = ordered.map(
     (each) => rollout.all.find((other) => other.metadata.uid === each.metadata.uid) ?? each,
   );
-  const available = availableOf(current) + (newSet === undefined ? 0 : availableOf([newSet]));
+  const available = keptAvailableOf(current) + (newSet === undefined ? 0 : keptAvailableOf([newSet]));
   const healthy = yield* shrink(
     rollout,
     current,

@@ -24,6 +24,14 @@ export function availableOf(replicaSets: readonly ReplicaSet[]): number {
   return replicaSets.reduce((sum, each) => sum + (each.status.availableReplicas ?? 0), 0);
 }
 
+/** As `availableOf`, but no more than are wanted: a status that is behind may still count pods that are on their way out. */
+export function keptAvailableOf(replicaSets: readonly ReplicaSet[]): number {
+  return replicaSets.reduce(
+    (sum, each) => sum + Math.min(each.status.availableReplicas ?? 0, each.spec.replicas ?? 0),
+    0,
+  );
+}
+
 /** How large the new ReplicaSet may become now. `others`: all of the Deployment but the new one. */
 export function newSetReplicas(
   deployment: Deployment,

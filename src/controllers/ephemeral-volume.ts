@@ -1,4 +1,5 @@
 /** Generic ephemeral volumes: a claim per pod and volume, owned by the pod. */
+import { StatusError } from "#base/errors.ts";
 import { create, on, record, self, splitKey } from "./controller.ts";
 import type { Controller, Plan, View } from "./controller.ts";
 import { persistentVolumeClaims, pods } from "./kubernetes.ts";
@@ -28,7 +29,9 @@ export function* planPod(view: View, key: string): Plan {
     const existing = view.get(persistentVolumeClaims, namespace, claimName);
     if (existing !== undefined) {
       if (!isControlledBy(existing, pod)) {
-        throw new Error(
+        throw new StatusError(
+          "Conflict",
+
           `PVC ${namespace}/${claimName} was not created for pod ${namespace}/${name} (pod is not owner)`,
         );
       }

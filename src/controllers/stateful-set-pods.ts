@@ -127,5 +127,12 @@ export function* syncClaimOwners(view: View, set: StatefulSet, members: readonly
 }
 
 function reference(apiVersion: string, kind: string, { metadata }: Pod | StatefulSet): OwnerReference {
-  return { apiVersion, kind, name: metadata.name ?? "", uid: metadata.uid ?? "", controller: true };
+  return {
+    apiVersion,
+    kind,
+    name: metadata.name ?? "",
+    uid: metadata.uid ?? "",
+    controller: true,
+    blockOwnerDeletion: true,
+  };
 }
