@@ -4,7 +4,7 @@
  */
 import { gzip } from "node:zlib";
 import { StatusError } from "#base/errors.ts";
-import type { HttpRequest, HttpResponse } from "#base/http.ts";
+import type { HttpRequest, HttpResponse, HttpRoute } from "#base/http.ts";
 import { timestamp } from "./api-core.ts";
 import type { ApiCore, ApiRequest, ResourceRequest } from "./api-core.ts";
 import { attributesOf, forbidden } from "./auth/authorizer.ts";
@@ -12,11 +12,11 @@ import type { Authenticator, Peer } from "./auth/authenticate.ts";
 import { ImpersonationError, impersonate } from "./auth/impersonation.ts";
 import { isHealthPath } from "./discovery/health.ts";
 import type { DiscoveryPages } from "./discovery/pages.ts";
-import type { ExtraRoute } from "./options.ts";
 import type { Resource } from "./registry.ts";
 import { parseRequestInfo } from "./request-info.ts";
 import type { Answer } from "./rest/answer.ts";
 import { deleteCollection, deleteObject } from "./rest/delete.ts";
+import { extensionHandler } from "./rest/extension.ts";
 import { patchFormat, patchObject } from "./rest/patch.ts";
 import { getObject, listObjects } from "./rest/read.ts";
 import { watchObjects } from "./rest/watch.ts";
@@ -37,7 +37,6 @@ export interface DispatcherOptions {
   authenticator: Authenticator;
   discovery: DiscoveryPages;
   special: SpecialHandlers;
-  extraRoutes: readonly ExtraRoute[];
   /** Requests over the network wait for it, but for `extraRoutes` and health. */
   whenStarted: () => Promise<void>;
   /** Requests that may be served at once, reads and writes; beyond them: 429. */
@@ -49,6 +48,7 @@ const gzipThresholdBytes = 128 * 1024;
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #core: ApiCore;
+  readonly #routes: HttpRoute[] = [];
   #reading = 0;
   #writing = 0;
   /** Requests answered, by status code, for /metrics. */
@@ -57,6 +57,16 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#core = options.core;
+  }
+
+  /** Serves a subtree from now on, until the returned function is called. */
+  addRoute(route: HttpRoute): () => void {
+    this.#routes.push(route);
+    this.#routes.sort((left, right) => right.prefix.length - left.prefix.length);
+    return () => {
+      const at = this.#routes.indexOf(route);
+      if (at >= 0) this.#routes.splice(at, 1);
+    };
   }
 
   async handle(http: HttpRequest, peer?: Peer): Promise<HttpResponse> {
@@ -86,9 +96,14 @@ export class Dispatcher {
     warnings: string[],
     peer: Peer | undefined,
   ): Promise<HttpResponse> {
-    const extra = this.#options.extraRoutes.find((each) => http.path.startsWith(each.prefix));
-    if (extra !== undefined)
-      return extra.handler({ ...http, user: await this.#options.authenticator.authenticate(http, peer) });
+    const extra = this.#routes.find((each) => http.path.startsWith(each.prefix));
+    if (extra !== undefined) {
+      const user =
+        extra.authorize === true
+          ? (await this.#authorize(http, query, warnings, peer)).user
+          : await this.#options.authenticator.authenticate(http, peer);
+      return extra.handler({ ...http, user });
+    }
     const request = await this.#authorize(http, query, warnings, peer);
     const isLong = request.info.verb === "watch" || request.info.subresource === "log";
     if (isLong) return this.#route(request);
@@ -166,6 +181,7 @@ export class Dispatcher {
     if (resource.namespaced && info.namespace === "" && info.parts.length > 1) throw noSuchResource();
     if (!resource.namespaced && info.namespace !== "" && resource.kind.plural !== "namespaces")
       throw noSuchResource();
+    if (resource.extension !== undefined) return extensionHandler(resource.extension, request);
     const special = this.#options.special.find(resource, info.subresource, http.method);
     if (info.subresource !== "") {
       if (special !== undefined) return special;

@@ -1,20 +1,11 @@
 /** What `createApiServer` is given. Everything that reaches outside is injected. */
 import type { Socket } from "node:net";
 import type { Backend } from "#base/backend.ts";
-import type { HttpHandler, HttpUser } from "#base/http.ts";
+import type { HttpRoute, HttpUser } from "#base/http.ts";
 import type { Clock, Logger, Random } from "#base/ports.ts";
 import type { AnyKind } from "#kinds/kind.ts";
 import type { TokenAuthenticator } from "./auth/authenticate.ts";
 import type { ServiceAccountKeys } from "./auth/service-account-tokens.ts";
-
-/**
- * A subtree beside the Kubernetes API, on the same port: the cluster's management. Its handler gets
- * `request.user`, the anonymous user for callers without credentials, and decides itself who may do what.
- */
-export interface ExtraRoute {
-  prefix: string;
-  handler: HttpHandler;
-}
 
 /** How to reach the agent of a node, for logs, exec, attach, port-forward and proxying. */
 export interface AgentDialer {
@@ -37,7 +28,8 @@ export interface ApiServerOptions {
   advertise?: { address: string; port: number };
   /** Further bearer tokens: join tokens, bootstrap tokens. */
   authenticateToken?: TokenAuthenticator;
-  extraRoutes?: readonly ExtraRoute[];
+  /** The first routes, such as the cluster's management; more may come with `ApiServer.addRoute`. */
+  extraRoutes?: readonly HttpRoute[];
   /** Default: none, and what needs an agent answers that it can't be reached. */
   agentDialer?: AgentDialer;
   /** Who the server itself is when it writes. */

@@ -6,6 +6,7 @@
 import { assert } from "#base/assert.ts";
 import type { AnyKind } from "#kinds/kind.ts";
 import type { Decoded } from "#kinds/decode.ts";
+import type { ExtensionResource } from "#kinds/extension.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { ObjectCodec } from "./cache/entry.ts";
@@ -43,6 +44,8 @@ export interface Resource {
   decode: ((value: Record<string, unknown>) => Decoded) | undefined;
   /** What is reserved (or, without an object, released) in the same transaction: a Service's addresses. */
   companions: ((object: KubeObject | undefined, old: KubeObject | undefined) => Companions) | undefined;
+  /** Where its objects come from when they are computed by another room. */
+  extension: ExtensionResource | undefined;
 }
 
 export interface GroupVersions {
@@ -80,6 +83,7 @@ export class ResourceRegistry {
       conversion?: VersionConversion | undefined;
       schema?: Schema | undefined;
       decode?: Resource["decode"];
+      extension?: ExtensionResource;
     } = {},
   ): Resource {
     const custom = options.custom ?? false;
@@ -94,6 +98,7 @@ export class ResourceRegistry {
       schema: options.schema,
       decode: options.decode,
       companions: undefined,
+      extension: options.extension,
     };
     this.#resources.set(keyOf(kind.group, kind.version, kind.plural), resource);
     this.#changed();

@@ -2,7 +2,9 @@
  * The Kubernetes API server over a `Backend`: puts the parts together and owns their lifetimes. One
  * handler serves in-process callers and the network alike.
  */
-import type { HttpHandler } from "#base/http.ts";
+import { assert } from "#base/assert.ts";
+import type { HttpHandler, HttpRoute } from "#base/http.ts";
+import type { ExtensionResource } from "#kinds/extension.ts";
 import type { AnyKind } from "#kinds/kind.ts";
 import { AdmissionChain } from "./admission/admission.ts";
 import { admissionPlugins } from "./admission/chain.ts";
@@ -45,6 +47,10 @@ export interface ApiServer {
   ready(): Promise<void>;
   /** Listens at once, so that a node without a datastore can say so. Starts the server if `ready` has not. */
   listen(options: ListenOptions): Promise<Listener>;
+  /** Serves a subtree beside the Kubernetes API from now on, until the returned function is called. */
+  addRoute(route: HttpRoute): () => void;
+  /** Serves resources that another room computes, likewise. */
+  addResources(resources: readonly ExtensionResource[]): () => void;
   close(): Promise<void>;
 }
 
@@ -92,10 +98,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     authenticator,
     discovery,
     special: specialHandlers({ tokens, authenticator, rbac, agents }),
-    extraRoutes: options.extraRoutes ?? [],
     whenStarted: () => startUp.whenDone(),
     maxInFlight: options.maxInFlight ?? { reading: 400, writing: 200 },
   });
+  for (const route of options.extraRoutes ?? []) dispatcher.addRoute(route);
   const addresses = new ServiceAddresses({
     serviceCidr: options.serviceCidr,
     nodePorts: options.nodePorts ?? { first: 30000, last: 32767 },
@@ -149,6 +155,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       }
       return listener;
     },
+    addRoute: (route) => dispatcher.addRoute(route),
+    addResources: (resources) => addResources(registry, resources),
     async close() {
       startUp.close();
       endpoints?.close();
@@ -172,6 +180,17 @@ function addKinds(registry: ResourceRegistry, builtIn: readonly AnyKind[]): void
       registry.add(kind, storage === undefined ? {} : { storage, conversion: converted.conversion });
     }
   }
+}
+
+function addResources(registry: ResourceRegistry, resources: readonly ExtensionResource[]): () => void {
+  for (const extension of resources) {
+    const { kind, schema } = extension;
+    assert(kind.stored === false, "computed resources are not stored");
+    registry.add(kind, { custom: true, schema, extension });
+  }
+  return () => {
+    for (const { kind } of resources) registry.remove(kind.group, kind.version, kind.plural);
+  };
 }
 
 function metricsText(dispatcher: Dispatcher, hub: WatchHub): string {

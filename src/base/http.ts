@@ -33,3 +33,16 @@ export interface HttpResponse {
 }
 
 export type HttpHandler = (request: HttpRequest) => Promise<HttpResponse>;
+
+/** A subtree of the server's paths beside the Kubernetes API, on the same port. */
+export interface HttpRoute {
+  /** Of two routes that match a path, the longer prefix wins. */
+  prefix: string;
+  /** Gets `request.user`, the anonymous user for callers without credentials. */
+  handler: HttpHandler;
+  /**
+   * True: only callers whom the authorizer allows the path (RBAC's nonResourceURLs) reach the handler.
+   * Default false: the handler decides itself who may do what.
+   */
+  authorize?: boolean;
+}
