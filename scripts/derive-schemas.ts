@@ -2,10 +2,13 @@
  * Derives src/kinds/schema/definitions.json from a recorded OpenAPI v3 (one file per group and version):
  * names, types, defaults, enumerations and the x-kubernetes extensions, without descriptions and paths.
  * A reference that upstream writes as `allOf` with one member becomes a plain `$ref` beside its default.
+ * Properties stand in the order of upstream's Go fields where src/kinds/schema/protobuf.json has them
+ * (derive that after a change of definitions, then this again).
  * Usage: node scripts/derive-schemas.ts [folder]   (default ../shared/golden/facts/openapi-v3)
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { messageFields } from "#kinds/protobuf.ts";
 
 type Json = Record<string, unknown>;
 
@@ -18,13 +21,29 @@ for (const file of readdirSync(folder).sort()) {
     components?: { schemas?: Record<string, Json> };
   };
   for (const [name, schema] of Object.entries(document.components?.schemas ?? {}))
-    definitions[name] = flatten(schema);
+    definitions[name] = inGoOrder(name, flatten(schema) as Json);
 }
 
 const names = Object.keys(definitions).sort();
 const lines = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(definitions[name])}`);
 writeFileSync(join(root, "src/kinds/schema/definitions.json"), `{\n${lines.join(",\n")}\n}\n`);
 console.log(`${names.length} definitions`);
+
+/** Upstream's objects begin with their type; then come the fields as the struct declares them. */
+function inGoOrder(name: string, schema: Json): Json {
+  const properties = schema["properties"] as Json | undefined;
+  if (properties === undefined) return schema;
+  const order = fieldOrder(name);
+  if (!order.includes("kind")) order.unshift("kind", "apiVersion");
+  const rank = (key: string): number => (order.includes(key) ? order.indexOf(key) : order.length);
+  const sorted = Object.entries(properties).sort(([left], [right]) => rank(left) - rank(right));
+  return { ...schema, properties: Object.fromEntries(sorted) };
+}
+
+function fieldOrder(name: string): string[] {
+  const fields = [...(messageFields(name)?.values() ?? [])];
+  return fields.flatMap((field) => (field.form === "inline" ? fieldOrder(field.type) : [field.name]));
+}
 
 function flatten(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(flatten);

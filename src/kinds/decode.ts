@@ -110,14 +110,21 @@ class Decoder {
       result["kind"] = source["kind"];
       result["apiVersion"] = source["apiVersion"];
     }
-    for (const [key, each] of Object.entries(source)) {
+    // Stored objects have their fields in the order of upstream's types, which error texts show.
+    const keys = this.#stores ? Object.keys(properties) : Object.keys(source);
+    for (const key of keys) {
+      const each = source[key];
       const property = Object.hasOwn(properties, key) ? properties[key] : undefined;
       const inner: Place = { struct, goPath: join(place.goPath, key), path: join(place.path, key) };
       if (property === undefined) {
         this.unknownFields.push(inner.path);
         continue;
       }
-      if (each === null || each === undefined) continue;
+      if (each === null || each === undefined) {
+        const zero = this.#stores ? zeroValue(property, schema, name, key) : undefined;
+        if (zero !== undefined) result[key] = zero;
+        continue;
+      }
       const decoded = this.#value(each, property, inner, name, key);
       if (decoded === undefined || this.#isOmitted(decoded, property, schema, name, key)) {
         delete result[key];

@@ -1,5 +1,12 @@
 /** Warnings about pod specs: what is accepted and probably not meant (k8s.io/kubernetes, pkg/api/pod). */
-import type { Container, PodAffinityTerm, PodSpec, Volume } from "kubernetes-types/core/v1.d.ts";
+import type {
+  Container,
+  PodAffinityTerm,
+  PodSpec,
+  ProjectedVolumeSource,
+  Volume,
+  VolumeProjection,
+} from "kubernetes-types/core/v1.d.ts";
 import { dnsLabelErrors } from "./names.ts";
 import { isWholeQuantity, tryParseQuantity } from "./quantity.ts";
 
@@ -80,53 +87,74 @@ function volumeWarnings(volumes: readonly Volume[], at: string): string[] {
   const warnings: string[] = [];
   for (const [index, volume] of volumes.entries()) {
     if (volume.gitRepo !== undefined) warnings.push(`${at}.volumes[${index}].gitRepo: deprecated in v1.11`);
-    const files = (items: readonly { path: string }[] | undefined, kind: string): void => {
-      for (const clash of overlaps((items ?? []).map((each) => each.path)))
-        warnings.push(
-          `volume ${JSON.stringify(volume.name)} (${kind}): overlapping paths: ${JSON.stringify(clash[0])} with ${JSON.stringify(clash[1])}`,
-        );
+    const files = (items: readonly { path: string }[] | undefined, owner: string): void => {
+      warnings.push(...overlaps(volume.name, owner, [pathsOf(items, "")]));
     };
-    files(volume.configMap?.items, "ConfigMap");
-    files(volume.secret?.items, "Secret");
+    files(volume.configMap?.items, `ConfigMap ${JSON.stringify(volume.configMap?.name ?? "")}`);
+    files(volume.secret?.items, `Secret ${JSON.stringify(volume.secret?.secretName ?? "")}`);
     files(volume.downwardAPI?.items, "DownwardAPI");
-    if (volume.projected === undefined) continue;
-    const sources = volume.projected.sources ?? [];
-    if (sources.length === 0)
-      warnings.push(`volume ${JSON.stringify(volume.name)} (Projected) has no sources provided`);
-    const paths: { path: string; from: string }[] = [];
-    for (const source of sources) {
-      for (const { path } of source.secret?.items ?? [])
-        paths.push({ path, from: `Secret ${JSON.stringify(source.secret?.name ?? "")}` });
-      for (const { path } of source.configMap?.items ?? [])
-        paths.push({ path, from: `ConfigMap ${JSON.stringify(source.configMap?.name ?? "")}` });
-      for (const { path } of source.downwardAPI?.items ?? []) paths.push({ path, from: "DownwardAPI" });
-      if (source.serviceAccountToken !== undefined)
-        paths.push({ path: source.serviceAccountToken.path ?? "", from: "ServiceAccountToken" });
-    }
-    for (const [position, each] of paths.entries()) {
-      const other = paths.slice(0, position).find((before) => clashes(before.path, each.path));
-      if (other !== undefined)
-        warnings.push(
-          `volume ${JSON.stringify(volume.name)} (Projected): overlapping paths: ${JSON.stringify(each.path)} (${each.from}) with ${JSON.stringify(other.path)} (${other.from})`,
-        );
-    }
+    if (volume.projected !== undefined) warnings.push(...projectedWarnings(volume.name, volume.projected));
   }
   return warnings;
 }
 
-function overlaps(paths: readonly string[]): [string, string][] {
-  const found: [string, string][] = [];
-  for (const [index, path] of paths.entries()) {
-    const other = paths.slice(0, index).find((before) => clashes(before, path));
-    if (other !== undefined) found.push([path, other]);
+function projectedWarnings(name: string, { sources }: ProjectedVolumeSource): string[] {
+  const warnings: string[] = [];
+  const groups: VirtualPath[][] = [];
+  let current: VirtualPath[] = [];
+  for (const source of sources ?? []) {
+    if (Object.keys(source).length === 0) {
+      warnings.push(`volume ${JSON.stringify(name)} (Projected) has no sources provided`);
+      continue;
+    }
+    // Upstream keeps the paths of the source before where one lists none, and so warns of them twice.
+    current = projectedPaths(source) ?? current;
+    groups.push(current);
   }
-  return found;
+  return [...warnings, ...overlaps(name, "Projected", groups)];
 }
 
-function clashes(a: string, b: string): boolean {
-  if (a === "" || b === "") return false;
-  const clean = (path: string): string => path.replace(/\/+$/, "");
-  const [left, right] = [clean(a), clean(b)];
+/** A file in a volume; `from` is empty where there is only one source. */
+interface VirtualPath {
+  path: string;
+  from: string;
+}
+
+function pathsOf(items: readonly { path: string }[] | undefined, from: string): VirtualPath[] {
+  return (items ?? []).map(({ path }) => ({ path: path.replace(/\/+$/, ""), from }));
+}
+
+function projectedPaths(source: VolumeProjection): VirtualPath[] | undefined {
+  const { configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle } = source;
+  if (configMap?.items !== undefined)
+    return pathsOf(configMap.items, `ConfigMap ${JSON.stringify(configMap.name ?? "")}`);
+  if (secret?.items !== undefined)
+    return pathsOf(secret.items, `Secret ${JSON.stringify(secret.name ?? "")}`);
+  if (downwardAPI?.items !== undefined) return pathsOf(downwardAPI.items, "DownwardAPI");
+  if (serviceAccountToken !== undefined) return pathsOf([serviceAccountToken], "ServiceAccountToken");
+  if (clusterTrustBundle === undefined) return undefined;
+  const bundle = clusterTrustBundle.name ?? clusterTrustBundle.signerName ?? "";
+  return pathsOf([clusterTrustBundle], `ClusterTrustBundle ${JSON.stringify(bundle)}`);
+}
+
+function overlaps(volume: string, owner: string, groups: readonly VirtualPath[][]): string[] {
+  const warnings: string[] = [];
+  const earlier: VirtualPath[] = [];
+  const shown = ({ path, from }: VirtualPath): string =>
+    from === "" ? JSON.stringify(path) : `${JSON.stringify(path)} (${from})`;
+  for (const each of groups.flat()) {
+    for (const other of earlier)
+      if (clashes(each.path, other.path))
+        warnings.push(
+          `volume ${JSON.stringify(volume)} (${owner}): overlapping paths: ${shown(each)} with ${shown(other)}`,
+        );
+    earlier.push(each);
+  }
+  return warnings;
+}
+
+function clashes(left: string, right: string): boolean {
+  if (left === "" || right === "") return false;
   return left === right || left.startsWith(`${right}/`) || right.startsWith(`${left}/`);
 }
 

@@ -19,7 +19,9 @@ export function applyJsonPatch(doc: unknown, patch: unknown): unknown {
       `Request entity too large: The allowed maximum operations in a JSON patch is ${jsonPatchOperationsMax}, got ${operations.length}`,
     );
   const root = { value: cloneJson(doc) };
-  for (const operation of operations) if (!applyOperation(root, operation)) throw doesNotApply();
+  const walked = new Set<unknown>();
+  for (const operation of operations) if (!applyOperation(root, operation, walked)) throw doesNotApply();
+  for (const container of walked) sortInPlace(container);
   return root.value;
 }
 
@@ -69,46 +71,62 @@ interface Place {
 }
 
 /** False when the operation does not apply. */
-function applyOperation(root: { value: unknown }, operation: JsonObject | null): boolean {
+function applyOperation(
+  root: { value: unknown },
+  operation: JsonObject | null,
+  walked: Set<unknown>,
+): boolean {
   const path = typeof operation?.["path"] === "string" ? operation["path"] : undefined;
   if (operation === null || path === undefined) return false;
   const value = cloneJson(operation["value"] ?? null);
   switch (operation["op"]) {
     case "add":
-      return add(findPlace(root.value, path), value);
+      return add(findPlace(root.value, path, walked), value);
     case "remove":
-      return remove(findPlace(root.value, path));
+      return remove(findPlace(root.value, path, walked));
     case "replace":
-      if (path !== "") return replace(findPlace(root.value, path), value);
+      if (path !== "") return replace(findPlace(root.value, path, walked), value);
       if (typeof value !== "object" || value === null) return false;
       root.value = value;
       return true;
     case "test":
-      return test(root.value, path, value);
+      return test(root.value, path, value, walked);
     case "move":
     case "copy": {
       if (typeof operation["from"] !== "string") return false;
-      const source = findPlace(root.value, operation["from"]);
+      const source = findPlace(root.value, operation["from"], walked);
       const found = source === undefined ? undefined : get(source);
       if (source === undefined || found === undefined) return false;
       if (operation["op"] === "move" && !remove(source)) return false;
-      return add(findPlace(root.value, path), cloneJson(found.value ?? null));
+      return add(findPlace(root.value, path, walked), cloneJson(found.value ?? null));
     }
     default:
       return false;
   }
 }
 
-function findPlace(doc: unknown, path: string): Place | undefined {
+/** Adds the containers on the way to `walked`: upstream writes those sorted. */
+function findPlace(doc: unknown, path: string, walked: Set<unknown>): Place | undefined {
   const tokens = path.split("/");
   if (tokens.length < 2) return undefined;
   let container: unknown = doc;
   for (const token of tokens.slice(1, -1)) {
     if (typeof container !== "object" || container === null) return undefined;
+    walked.add(container);
     container = get({ container: container as JsonObject, key: unescape(token) })?.value;
   }
   if (typeof container !== "object" || container === null) return undefined;
+  walked.add(container);
   return { container: container as JsonObject | unknown[], key: unescape(tokens.at(-1) ?? "") };
+}
+
+function sortInPlace(container: unknown): void {
+  if (!isObject(container)) return;
+  const members = Object.entries(container).sort(([left], [right]) => (left < right ? -1 : 1));
+  for (const [key, value] of members) {
+    delete container[key];
+    container[key] = value;
+  }
 }
 
 function unescape(token: string): string {
@@ -166,9 +184,9 @@ function remove(place: Place | undefined): boolean {
   return true;
 }
 
-function test(doc: unknown, path: string, expected: unknown): boolean {
+function test(doc: unknown, path: string, expected: unknown, walked: Set<unknown>): boolean {
   if (path === "") return equalJson(doc, expected);
-  const place = findPlace(doc, path);
+  const place = findPlace(doc, path, walked);
   const found = place === undefined ? undefined : get(place);
   return found !== undefined && equalJson(found.value ?? null, expected);
 }

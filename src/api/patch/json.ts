@@ -11,6 +11,13 @@ export function own<T>(object: Record<string, T> | undefined, key: string): T | 
   return object !== undefined && Object.hasOwn(object, key) ? object[key] : undefined;
 }
 
+/** The same object with its members in the order of their keys, as Go writes maps. */
+export function sortedByKey(object: JsonObject): JsonObject {
+  const sorted: JsonObject = {};
+  for (const key of Object.keys(object).sort()) sorted[key] = object[key];
+  return sorted;
+}
+
 /** A deep copy that shares nothing with the original. */
 export function cloneJson<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;

@@ -1,6 +1,6 @@
-/** JSON merge patch (RFC 7386): objects merge member by member, null removes, all else replaces. */
+/** JSON merge patch (RFC 7386): objects merge member by member, null removes, all else replaces. Objects that the patch names come out sorted. */
 import { StatusError } from "#base/errors.ts";
-import { cloneJson, isObject, own } from "./json.ts";
+import { cloneJson, isObject, own, sortedByKey } from "./json.ts";
 import type { JsonObject } from "./json.ts";
 
 /** Neither argument is changed and the result shares nothing with them. The patch must be an object. */
@@ -27,5 +27,5 @@ function merge(doc: unknown, patch: JsonObject): JsonObject {
     if (value === null) continue;
     result[key] = isObject(value) ? merge(own(base, key), value) : cloneJson(value);
   }
-  return result;
+  return sortedByKey(result);
 }

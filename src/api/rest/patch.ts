@@ -4,18 +4,21 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpRequest } from "#base/http.ts";
+import { findDuplicateFields } from "#kinds/decode.ts";
 import { invalid, invalidError } from "#kinds/field-error.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { applyPatch } from "../apply/managed-fields.ts";
+import { isObject, sortedByKey } from "../patch/json.ts";
+import type { JsonObject } from "../patch/json.ts";
 import { applyJsonPatch, unknownJsonPatchFields } from "../patch/json-patch.ts";
+import { goFormat } from "../patch/go-format.ts";
 import { applyMergePatch } from "../patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "../patch/strategic.ts";
 import type { Resource } from "../registry.ts";
 import { badRequest } from "../status.ts";
 import { checkBodySize, decodeValue } from "../wire/body.ts";
-import { findDuplicateFields } from "#kinds/decode.ts";
 import { describeJsonError } from "../wire/json-error.ts";
 import { parseYaml } from "../wire/yaml.ts";
 import type { Answer } from "./answer.ts";
@@ -116,6 +119,7 @@ export function patched(
     format === "json" ? [] : patch.duplicates,
     options,
     request.warnings,
+    format === "strategic" ? patch.value : undefined,
   );
   resource.kind.applyDefaults?.(object);
   checkNames(request, object);
@@ -132,6 +136,7 @@ function decodePatched(
   duplicates: readonly string[],
   options: WriteOptions,
   warnings: string[],
+  strategic?: unknown,
 ): KubeObject {
   const text = patchedText(result);
   if (typeof result !== "object" || result === null || Array.isArray(result)) {
@@ -149,29 +154,41 @@ function decodePatched(
   } catch (error) {
     if (!(error instanceof StatusError)) throw error;
     const why = error.message.replace(/^.* cannot be handled as a [^:]*: /, "");
-    throw invalidError({ group: "", kind: "", name: "" }, [invalid("patch", text, why)]);
+    const shown = strategic === undefined ? text : goFormat(strategic);
+    const told = strategic === undefined ? why : restoreError(why);
+    throw invalidError({ group: "", kind: "", name: "" }, [invalid("patch", shown, told)]);
   }
 }
 
-const metadataOrder = ["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"];
-
-/** The patched document as upstream shows it: top-level keys sorted, metadata in the order of its type. */
+/** The patched document as upstream shows it: what the patch has touched sorted, the rest in the order of its type. */
 function patchedText(document: unknown): string {
-  if (typeof document !== "object" || document === null || Array.isArray(document))
-    return JSON.stringify(document);
-  const entries = Object.entries(document).sort(([left], [right]) => (left < right ? -1 : 1));
-  const sorted = entries.map(([key, value]): [string, unknown] => {
-    if (key !== "metadata" || typeof value !== "object" || value === null) return [key, value];
-    const rank = (name: string): number => {
-      const at = metadataOrder.indexOf(name);
-      return at < 0 ? metadataOrder.length : at;
-    };
-    return [
-      key,
-      Object.fromEntries(Object.entries(value).sort(([left], [right]) => rank(left) - rank(right))),
-    ];
-  });
-  return JSON.stringify(Object.fromEntries(sorted));
+  if (!isObject(document)) return JSON.stringify(document);
+  const { metadata } = document;
+  // Stored objects come with the version, which the store adds, at the head of their metadata.
+  const isUntouched = isObject(metadata) && Object.keys(metadata)[0] === "resourceVersion";
+  const shown = isUntouched ? { ...document, metadata: withVersionInPlace(metadata) } : document;
+  return JSON.stringify(sortedByKey(shown));
+}
+
+const beforeVersion = ["name", "generateName", "namespace", "selfLink", "uid"];
+
+function withVersionInPlace({ resourceVersion, ...metadata }: JsonObject): JsonObject {
+  const first = Object.entries(metadata).filter(([key]) => beforeVersion.includes(key));
+  return { ...Object.fromEntries(first), resourceVersion, ...metadata };
+}
+
+const goKinds: Readonly<Record<string, string>> = { number: "int64", array: "slice", object: "map" };
+
+/** Strategic merge patches are not decoded from JSON but from maps, whose errors upstream words otherwise. */
+function restoreError(why: string): string {
+  const parts = /^json: cannot unmarshal (\w+)(?: \S+)? into Go .* of type (\S+)$/.exec(why);
+  if (parts === null) return why;
+  const [, from = "", type = ""] = parts;
+  const kind = goKinds[from] ?? from;
+  if (type.startsWith("[]")) return `cannot restore slice from ${kind}`;
+  if (type.startsWith("map[") || type === "v1.ResourceList") return `cannot restore map from ${kind}`;
+  if (/^(u?int\d*|bool|float64|string)$/.test(type)) return `unrecognized type: ${type}`;
+  return `cannot restore struct from: ${kind}`;
 }
 
 async function apply(core: ApiCore, request: ResourceRequest, options: WriteOptions): Promise<Answer> {

@@ -105,7 +105,7 @@ export function decodeValue(
       ? givenVersion.slice(givenVersion.indexOf("/") + 1)
       : givenVersion;
     throw badRequest(
-      `${givenKind} in version "${version}" cannot be handled as a ${expected.kind}: no kind "${givenKind}" is registered for version "${givenVersion}" in scheme "pkg/api/legacyscheme/scheme.go:30"`,
+      `${givenKind} in version "${version}" cannot be handled as a ${expected.kind}: no kind "${givenKind}" is registered for version "${givenVersion}" in scheme ${JSON.stringify(schemeOf(expected.group))}`,
     );
   }
   const decoded = runDecode({ ...value, apiVersion, kind: expected.kind }, expected);
@@ -123,6 +123,14 @@ export function decodeValue(
   const object = decoded.object as unknown as KubeObject;
   if (typeof object.metadata !== "object" || object.metadata === null) object.metadata = {};
   return object;
+}
+
+/** Upstream's servers of definitions and of API services have type registries of their own. */
+function schemeOf(group: string): string {
+  if (group === "apiextensions.k8s.io") return "pkg/apiserver/apiserver.go:53";
+  return group === "apiregistration.k8s.io"
+    ? "pkg/apiserver/scheme/scheme.go:28"
+    : "pkg/api/legacyscheme/scheme.go:30";
 }
 
 function runDecode(value: Record<string, unknown>, expected: ExpectedKind): Decoded {
