@@ -62,6 +62,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const rbac = new RbacAuthorizer(registry);
   const authorizer: Authorizer = unionAuthorizer([mastersAuthorizer, new NodeAuthorizer(registry), rbac]);
   const tokens = new ServiceAccountTokens({ keys: options.serviceAccounts, registry, clock, random });
+  const store = new ObjectStore(backend, hub);
   const core: ApiCore = {
     backend,
     clock,
@@ -69,8 +70,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     logger,
     hub,
     registry,
-    store: new ObjectStore(backend, hub),
-    admission: new AdmissionChain(admissionPlugins({ registry, hub, random, rbac, authorizer })),
+    store,
+    admission: new AdmissionChain(admissionPlugins({ registry, hub, random, rbac, authorizer, store })),
     authorizer,
   };
   const authenticator = new Authenticator(tokens, options.authenticateToken);

@@ -144,10 +144,34 @@ export const evictionHandlers: MethodHandlers = {
     if (entry === undefined) throw notFoundError(place.groupResource, name);
     const pod = entry.decode() as PodObject;
     if (needsBudget(pod)) await takeFromBudget(core, request, pod, deleteOptions.dryRun);
+    if (!deleteOptions.dryRun) await markAsDisrupted(core, request, pod);
     await deleteOne(core, request, name, deleteOptions);
     return created;
   },
 };
+
+/** Tells those who count a Job's failures that the pod did not end by itself. */
+async function markAsDisrupted(core: ApiCore, request: ResourceRequest, evicted: PodObject): Promise<void> {
+  const place = placeOf(request.resource, request.namespace, request.info.name);
+  await core.store.update(place, {}, (current) => {
+    const pod = (current?.object ?? evicted) as PodObject;
+    if (pod.metadata.uid !== evicted.metadata.uid) throw notFoundError(place.groupResource, place.name);
+    pod.status ??= {};
+    const conditions = (pod.status.conditions ??= []);
+    const known = conditions.find((each) => each.type === "DisruptionTarget");
+    const condition: Condition = {
+      type: "DisruptionTarget",
+      status: "True",
+      lastProbeTime: null,
+      lastTransitionTime: known?.status === "True" ? (known.lastTransitionTime ?? null) : request.now,
+      reason: "EvictionByEvictionAPI",
+      message: "Eviction API: evicting",
+    };
+    if (known === undefined) conditions.push(condition);
+    else Object.assign(known, condition);
+    return { type: "put", object: pod };
+  });
+}
 
 /** A pod that does not run (yet, or any more) disrupts nothing. */
 function needsBudget(pod: PodObject): boolean {
