@@ -1,6 +1,7 @@
 /** The command line's words. What each command does stands in its own file. */
 import { Command, CommanderError, Option } from "commander";
 import { FatalError } from "#base/errors.ts";
+import { addonsCommand, disableCommand, enableCommand } from "./addons.ts";
 import type { CommandContext } from "./context.ts";
 import { defaultDataDir } from "./context.ts";
 import { demoCommand } from "./demo.ts";
@@ -12,9 +13,6 @@ import { upCommand } from "./up.ts";
 
 /** Commands of the contract that a later version brings. */
 const toCome: Record<string, string> = {
-  enable: "switch an add-on on",
-  disable: "switch an add-on off",
-  addons: "list the add-ons",
   backup: "write a backup of the cluster's state to a file",
   restore: "make a cluster from a backup",
   recover: "bring a cluster back that has lost its majority",
@@ -112,6 +110,7 @@ export function createProgram(context: CommandContext): Command {
     configCommand(context, flags),
   );
   addImageCommands(program, context);
+  addAddonCommands(program, context);
   for (const [name, description] of Object.entries(toCome))
     program
       .command(name)
@@ -162,6 +161,18 @@ function addImageCommands(program: Command, context: CommandContext): void {
     await context.hooks.images.remove(flags.dataDir, names);
     for (const name of names) context.print(`removed ${name}`);
   });
+}
+
+function addAddonCommands(program: Command, context: CommandContext): void {
+  dataDir(program.command("enable <addon...>").description("switch add-ons on, in the whole cluster")).action(
+    (names, flags) => enableCommand(context, names, flags),
+  );
+  dataDir(
+    program.command("disable <addon...>").description("switch add-ons off, in the whole cluster"),
+  ).action((names, flags) => disableCommand(context, names, flags));
+  dataDir(program.command("addons").description("list the add-ons"))
+    .addOption(formats(["pretty", "json"]))
+    .action((flags) => addonsCommand(context, flags));
 }
 
 function dataDir(command: Command): Command {

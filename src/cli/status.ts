@@ -134,6 +134,7 @@ export function format(status: NodeStatus, as: StatusFormat): string {
     : `trivet is not ready on node ${status.node}: ${status.reason}`;
   if (as === "short") return headline;
   const lines = [headline, `version: ${status.version}`];
+  if (status.addons.enabled.length > 0) lines.push(`add-ons: ${status.addons.enabled.join(", ")}`);
   if (ha.members.length > 0) {
     lines.push(
       `high availability: ${ha.enabled ? "enabled" : "not enabled"} (${quorumText(ha.failuresToQuorumLoss, ha.members.length)})`,

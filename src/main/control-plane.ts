@@ -2,8 +2,9 @@
  * A control-plane node: the replica in its thread, the API server over it, and (unless it is the API
  * alone) the manager and what every node has. The rooms find each other here and nowhere else.
  */
+import type { AddonHost } from "#addons/host.ts";
 import type { Logger } from "#base/ports.ts";
-import type { HttpUser } from "#base/http.ts";
+import type { HttpHandler, HttpUser } from "#base/http.ts";
 import { startManager } from "#manager/manager.ts";
 import { createApiServer } from "#api/server.ts";
 import type { ApiServer } from "#api/server.ts";
@@ -22,6 +23,7 @@ import { allKinds } from "#kinds/all.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { startReplica } from "#replica/start-replica.ts";
 import type { ReplicaHandle, ReplicaOptions } from "#replica/types.ts";
+import { addonNames, startAddons } from "./addons.ts";
 import { tlsAgentDialer } from "./agent-dialer.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
 import { composeStatus } from "./node-status.ts";
@@ -34,6 +36,12 @@ const nodes: ResourceName = { group: "", version: "v1", plural: "nodes" };
 const masters: HttpUser = { name: "system:trivet", groups: ["system:masters", "system:authenticated"] };
 /** How often the manager's picture of live peers is renewed. */
 const peerPollMs = 1_000;
+
+/** What management needs and what exists only once the API serves. */
+interface ServingNode {
+  client?: ApiClient;
+  addons?: AddonHost;
+}
 
 export interface ControlPlaneOptions {
   apiOnly: boolean;
@@ -51,8 +59,8 @@ export async function startControlPlane(
   const replica = await startReplica(replicaOptions(identity, paths, pki, logger, options));
   const running: Running[] = [{ close: () => replica.stop() }];
   try {
-    const nodeClient: { client?: ApiClient } = {};
-    const api = await startApi(identity, pki, replica, logger, options, () => nodeClient.client);
+    const serving: ServingNode = {};
+    const api = await startApi(identity, pki, replica, logger, options, serving);
     running.push({ close: () => api.close() });
     const as = (user: HttpUser): ApiClient =>
       createClient({
@@ -60,9 +68,19 @@ export async function startControlPlane(
         userAgent: `trivet/${version}`,
       });
     // From here on the node says what it waits for: a joined node for its copy, a restarted one for a leader.
-    writeKubeconfig(paths.kubeconfig, `https://${identity.address}:${api.port}`, pki);
+    const apiUrl = `https://${identity.address}:${api.port}`;
+    writeKubeconfig(paths.kubeconfig, apiUrl, pki);
     await api.ready();
-    nodeClient.client = as(masters);
+    serving.client = as(masters);
+    // Before, only masters could ask; now roles say who else may: the dashboard's users.
+    api.addRoute({
+      prefix: "/trivet/v1/status",
+      authorize: true,
+      handler: (request) => api.management({ ...request, user: masters }),
+    });
+    const addons = startAddons({ api, client: as(masters), apiUrl, logger });
+    serving.addons = addons;
+    running.push(addons);
     if (!options.apiOnly) {
       running.push(startControllers(identity, pki, replica, as(masters), logger));
       const { startNodeComponents } = await import("./node-components.ts");
@@ -130,11 +148,11 @@ async function startApi(
   replica: ReplicaHandle,
   logger: Logger,
   options: ControlPlaneOptions,
-  client: () => ApiClient | undefined,
-): Promise<ApiServer & { port: number }> {
+  serving: ServingNode,
+): Promise<ApiServer & { port: number; management: HttpHandler }> {
   const { settings, address, ports } = identity;
   const [first = 30000, last = 32767] = settings.nodePortRange.split("-").map(Number);
-  const management = createManagement(managementOptions(identity, pki, replica, client));
+  const management = createManagement(managementOptions(identity, pki, replica, serving));
   const server = createApiServer({
     backend: replica.backend,
     kinds: allKinds,
@@ -163,7 +181,7 @@ async function startApi(
     key: pki.apiServer.key,
     clientCa: pki.authorities.cluster.certificate,
   });
-  return Object.assign(server, { port: listening.address.port });
+  return Object.assign(server, { port: listening.address.port, management });
 }
 
 function startControllers(
@@ -215,7 +233,7 @@ function managementOptions(
   identity: NodeIdentity,
   pki: NodePki,
   replica: ReplicaHandle,
-  client: () => ApiClient | undefined,
+  serving: ServingNode,
 ): ManagementOptions {
   const started = (): ApiClient => {
     const found = client();
@@ -259,6 +277,7 @@ function managementOptions(
         version,
         await replica.status(),
         await getNode(identity.name).catch(() => undefined),
+        addonNames(serving.addons),
       ),
   };
 }

@@ -12,6 +12,7 @@ export function composeStatus(
   version: string,
   replica: ReplicaStatus,
   node: NodeObject | undefined,
+  addons: NodeStatus["addons"],
 ): NodeStatus {
   const reason = notReadyReason(replica, node);
   return {
@@ -41,7 +42,7 @@ export function composeStatus(
         text,
       })),
     },
-    addons: { enabled: [], disabled: [] },
+    addons,
   };
 }
 
