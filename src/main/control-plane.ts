@@ -236,7 +236,7 @@ function managementOptions(
   serving: ServingNode,
 ): ManagementOptions {
   const started = (): ApiClient => {
-    const found = client();
+    const found = serving.client;
     if (found === undefined) throw new StatusError("ServiceUnavailable", "the API server is starting");
     return found;
   };
