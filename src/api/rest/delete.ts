@@ -178,7 +178,8 @@ function planDeletion(
   const hasFinalizers = (object.metadata.finalizers ?? []).length > 0;
   if (graceful === "pending" && !finalizersChanged) return { type: "put", object, thenDelete: false };
   if (hasFinalizers) {
-    markAsDeleting(object, nowMs);
+    // Finalizers wait beside a grace period, not instead of it.
+    if (graceful === "none") markAsDeleting(object, nowMs);
     return { type: "put", object, thenDelete: false };
   }
   if (graceful === "none") return { type: "delete" };

@@ -72,7 +72,14 @@ export async function storeNew(
       candidate.metadata.name = generateName.slice(0, maxGeneratedBase) + randomSuffix(core.random);
     }
     try {
-      return await storeCandidate(core, request, candidate, options, manager?.track ?? true);
+      return await storeCandidate(
+        core,
+        request,
+        candidate,
+        options,
+        manager?.track ?? true,
+        generateName !== undefined,
+      );
     } catch (error) {
       const isTaken = (error as { reason?: string }).reason === "AlreadyExists";
       if (generateName === undefined || !isTaken) throw error;
@@ -89,6 +96,7 @@ async function storeCandidate(
   object: KubeObject,
   options: WriteOptions,
   track: boolean,
+  nameIsGenerated: boolean,
 ): Promise<Entry> {
   const { resource } = request;
   const { metadata } = object;
@@ -119,7 +127,11 @@ async function storeCandidate(
     warnings: request.warnings,
     now: request.now,
   };
-  await core.admission.admit(admission);
+  // Upstream makes up the name only after this: what is refused here is called by the name's beginning.
+  await core.admission.admit({
+    ...admission,
+    name: nameIsGenerated ? (metadata.generateName ?? "") : admission.name,
+  });
   prepareCreate(request, object);
   await core.admission.validate(admission);
   const place = placeOf(resource, request.namespace, metadata.name ?? "");
