@@ -57,6 +57,8 @@ export class RaftLog {
 
   /** Undefined where the term is not known (any more). */
   termIfKnown(index: number): number | undefined {
+    // Asked of the entry behind the last one all the time: an error each time would cost more than the answer.
+    if (index > this.lastIndex()) return undefined;
     try {
       return this.term(index);
     } catch (error) {

@@ -1,4 +1,8 @@
-/** The real disk: flat files of one directory, flushed in Node's thread pool so that the loop goes on meanwhile. */
+/**
+ * The real disk: flat files of one directory. Flushes run in Node's thread pool so that the loop goes on
+ * meanwhile; but where a flush takes less time than the hand-over to another thread and back, a small one is
+ * made at once, at the end of the turn, when what the turn wanted to send is already on its way.
+ */
 
 import * as fs from "node:fs";
 import { join } from "node:path";
@@ -36,9 +40,19 @@ export class FileDisk implements Disk {
   }
 }
 
+/** A lone write may hold up the loop for this long on average. */
+const quickFlushMs = 0.7;
+/** More than that was written: somebody else may have something to do meanwhile. */
+const quickFlushBytes = 16 << 10;
+/** A single slow flush lets the next ones be made elsewhere for a while. */
+const slowFlushMs = 8;
+
 class OpenFile implements DiskFile {
   readonly #descriptor: number;
   #sizeBytes: number;
+  #unflushedBytes = 0;
+  /** How long flushes take, a moving average. */
+  #flushMs = slowFlushMs;
 
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
@@ -66,10 +80,36 @@ class OpenFile implements DiskFile {
       written += fs.writeSync(this.#descriptor, bytes, written, bytes.length - written, position + written);
     }
     this.#sizeBytes = Math.max(this.#sizeBytes, position + bytes.length);
+    this.#unflushedBytes += bytes.length;
   }
 
   flush(done: (error: Error | undefined) => void): void {
-    fs.fdatasync(this.#descriptor, (error) => done(error ?? undefined));
+    const quick = this.#flushMs < quickFlushMs && this.#unflushedBytes <= quickFlushBytes;
+    this.#unflushedBytes = 0;
+    if (quick) process.nextTick(() => this.#flushNow(done));
+    else {
+      const startedMs = performance.now();
+      fs.fdatasync(this.#descriptor, (error) => {
+        this.#took(performance.now() - startedMs);
+        done(error ?? undefined);
+      });
+    }
+  }
+
+  #flushNow(done: (error: Error | undefined) => void): void {
+    const startedMs = performance.now();
+    let failure: Error | undefined;
+    try {
+      fs.fdatasyncSync(this.#descriptor);
+    } catch (error) {
+      failure = error as Error;
+    }
+    this.#took(performance.now() - startedMs);
+    done(failure);
+  }
+
+  #took(ms: number): void {
+    this.#flushMs = this.#flushMs * 0.8 + Math.min(ms, slowFlushMs) * 0.2;
   }
 
   close(): void {

@@ -88,6 +88,8 @@ export class Replica {
   /** When something was last heard from a member, monotonic. */
   readonly heardMs = new Map<NodeId, number>();
   readonly #toApply: Message[] = [];
+  /** What is not urgent, per peer, until the end of the turn. */
+  readonly #held = new Map<NodeId, Message[]>();
   /** A membership change that raft has taken up while its entry is not yet in the state (a full disk came between). */
   #takenUp: { index: number; confState: ConfState } | undefined;
   #unflushedBytes = 0;
@@ -467,9 +469,33 @@ export class Replica {
       }
     }
     for (const [to, batch] of outgoing) {
-      if (!this.send(to, "raft", { type: "raft", messages: batch })) this.#notSent(to, batch);
+      if (batch.every(isCommitNews)) this.#hold(to, batch);
+      else this.#sendRaft(to, batch);
     }
     this.#applyAll();
+  }
+
+  /** News of commits leave after the turn, or with what is sent before: whoever waits for the answer comes first. */
+  #hold(to: NodeId, messages: Message[]): void {
+    const held = this.#held.get(to);
+    if (held !== undefined) {
+      held.push(...messages);
+      return;
+    }
+    this.#held.set(to, messages);
+    if (this.#held.size > 1) return;
+    this.ports.clock.setTimer(0, () => {
+      if (this.#stopped) return;
+      for (const peer of [...this.#held.keys()]) this.#sendRaft(peer, []);
+      this.#askTurn();
+    });
+  }
+
+  #sendRaft(to: NodeId, batch: Message[]): void {
+    const messages = [...(this.#held.get(to) ?? []), ...batch];
+    this.#held.delete(to);
+    if (messages.length === 0) return;
+    if (!this.send(to, "raft", { type: "raft", messages })) this.#notSent(to, messages);
   }
 
   #notSent(to: NodeId, messages: Message[]): void {
@@ -748,6 +774,11 @@ const noMembers: ConfState = {
   learnersNext: [],
   autoLeave: false,
 };
+
+/** An append without entries tells only how far the log is committed. */
+function isCommitNews(message: Message): boolean {
+  return message.type === "append" && (message.entries?.length ?? 0) === 0;
+}
 
 /** SQLite's SQLITE_FULL, or the file system's own word for it. */
 function isFull(error: unknown): boolean {

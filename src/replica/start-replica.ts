@@ -66,7 +66,7 @@ class ReplicaThread {
           this.#post({ type: "session", body }, body.buffer);
           return true;
         },
-        later: (flush) => void setImmediate(flush),
+        later: (flush) => process.nextTick(flush),
       },
       () => performance.now(),
     );

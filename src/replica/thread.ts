@@ -30,7 +30,7 @@ try {
       port.postMessage({ type: "session", body } satisfies FromThread, [body.buffer]);
       return true;
     },
-    later: (flush) => void setImmediate(flush),
+    later: (flush) => process.nextTick(flush),
   });
   port.on("message", (message: ToThread) => {
     if (message.type === "session") server.receive(message.body);
