@@ -8,6 +8,7 @@ import type { ExtensionResource } from "#kinds/extension.ts";
 import type { AnyKind } from "#kinds/kind.ts";
 import { AdmissionChain } from "./admission/admission.ts";
 import { admissionPlugins } from "./admission/chain.ts";
+import { timestamp } from "./api-core.ts";
 import type { ApiCore } from "./api-core.ts";
 import { mastersAuthorizer, unionAuthorizer } from "./auth/authorizer.ts";
 import type { Authorizer } from "./auth/authorizer.ts";
@@ -16,6 +17,8 @@ import { NodeAuthorizer } from "./auth/node-authorizer.ts";
 import { RbacAuthorizer } from "./auth/rbac.ts";
 import { ServiceAccountTokens } from "./auth/service-account-tokens.ts";
 import { Bootstrap } from "./bootstrap/bootstrap.ts";
+import { apiServices } from "./bootstrap/api-services.ts";
+import { flowSchemas, priorityLevels } from "./bootstrap/flow-control.ts";
 import { rbacObjects } from "./bootstrap/rbac.ts";
 import { KubernetesEndpoints } from "./bootstrap/kubernetes-endpoints.ts";
 import { kubernetesService, priorityClasses } from "./bootstrap/system-objects.ts";
@@ -109,10 +112,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     random,
     services: () => storedOf(registry.builtIn("", "services")).cache,
   });
-  registry.builtIn("", "services").companions = (object, old) =>
+  registry.builtIn("", "services").companions = (object, old, dryRun) =>
     object === undefined
       ? { compare: [], operations: old === undefined ? [] : addresses.release(old) }
-      : addresses.reserve(object, old);
+      : addresses.reserve(object, old, dryRun);
   const handler: HttpHandler = (request) => dispatcher.handle(request);
   const customResources = new CustomResources({ registry, hub, handler, clock, logger });
   let endpoints: KubernetesEndpoints | undefined;
@@ -120,7 +123,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const firstObjects = async (): Promise<void> => {
     await bootstrap.createNamespaces();
     await Promise.all(rbacObjects().map((each) => bootstrap.createMissing(each)));
-    await bootstrap.createMissing(priorityClasses());
+    const now = timestamp(clock.nowMs());
+    const builtIn = [...registry.all()].filter((each) => !each.custom).map((each) => each.kind);
+    const others = [priorityClasses(), priorityLevels(), flowSchemas(now), apiServices(builtIn, now)];
+    await Promise.all(others.map((each) => bootstrap.createMissing(each)));
     await bootstrap.createMissing(kubernetesService(addresses.at(1), options.advertise?.port ?? 6443));
   };
   const startUp = new StartUp({

@@ -10,7 +10,7 @@ import type { RbacAuthorizer } from "../auth/rbac.ts";
 import { certificateApproval, certificateSigning, certificateSubjectRestriction } from "./certificates.ts";
 import { claimResize } from "./claim-resize.ts";
 import { limitRanger } from "./limit-ranger.ts";
-import { podSecurity } from "./pod-security/pod-security.ts";
+import { podSecurity } from "../pod-security/pod-security.ts";
 import { resourceQuota } from "./resource-quota.ts";
 import type { ObjectStore } from "../storage/object-store.ts";
 import { rbacEscalation } from "./rbac-escalation.ts";

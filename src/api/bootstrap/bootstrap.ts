@@ -50,22 +50,39 @@ export class Bootstrap {
     if (resource?.stored === undefined) return;
     const namespace = object.metadata.namespace ?? "";
     const name = object.metadata.name ?? "";
-    if (resource.stored.cache.get(objectKey(resource.stored, namespace, name)) !== undefined) return;
+    const { status } = object as { status?: unknown };
+    const known = resource.stored.cache.get(objectKey(resource.stored, namespace, name));
+    if (known !== undefined && (status === undefined || known.decode()["status"] !== undefined)) return;
     const base = place.group === "" ? `/api/${place.version}` : `/apis/${place.group}/${place.version}`;
     const path =
       namespace === "" ? `${base}/${place.plural}` : `${base}/namespaces/${namespace}/${place.plural}`;
+    if (known === undefined && !(await this.#send("POST", path, "application/json", object))) return;
+    // A status is not taken at creation: it is written as whoever observes the object would.
+    if (status === undefined) return;
+    await this.#send("PATCH", `${path}/${name}/status`, "application/merge-patch+json", { status });
+  }
+
+  /** False when somebody else was faster. */
+  async #send(method: string, path: string, contentType: string, body: unknown): Promise<boolean> {
     const response = await this.#handler({
-      method: "POST",
+      method,
       path,
       query: "fieldManager=kube-apiserver",
-      headers: { "content-type": "application/json", accept: "application/json" },
-      body: Buffer.from(JSON.stringify(object)),
+      headers: { "content-type": contentType, accept: "application/json" },
+      body: Buffer.from(JSON.stringify(body)),
       signal: new AbortController().signal,
       user: serverUser,
     });
-    if (response.status < 300 || response.status === 409) return;
+    if (response.status < 300) return true;
+    if (response.status === 409) return false;
     const text = Buffer.from(response.body as Uint8Array).toString("utf8");
-    this.#logger.warn("a bootstrap object could not be created", { path, name, answer: text.slice(0, 500) });
-    throw new StatusError("", `bootstrap: ${path}/${name}: ${text.slice(0, 500)}`, { code: response.status });
+    this.#logger.warn("a bootstrap object could not be written", {
+      method,
+      path,
+      answer: text.slice(0, 500),
+    });
+    throw new StatusError("", `bootstrap: ${method} ${path}: ${text.slice(0, 500)}`, {
+      code: response.status,
+    });
   }
 }

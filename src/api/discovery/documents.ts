@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Resource } from "../registry.ts";
+import { groupRank } from "./group-priorities.ts";
 
 export interface ServedGroup {
   group: string;
@@ -35,39 +36,10 @@ export function servedGroups(resources: Iterable<Resource>): ServedGroup[] {
     }
   }
   const builtIn = [...groups.values()].filter((each) => !each.custom);
-  builtIn.sort((left, right) => rankOf(left.group) - rankOf(right.group));
+  builtIn.sort((left, right) => groupRank(left.group) - groupRank(right.group));
   const custom = [...groups.values()].filter((each) => each.custom);
   custom.sort((left, right) => (left.group < right.group ? -1 : 1));
   return [...builtIn, ...custom];
-}
-
-/** Upstream's group priorities. */
-const groupOrder = [
-  "",
-  "apiregistration.k8s.io",
-  "apps",
-  "events.k8s.io",
-  "authentication.k8s.io",
-  "authorization.k8s.io",
-  "autoscaling",
-  "batch",
-  "certificates.k8s.io",
-  "networking.k8s.io",
-  "policy",
-  "rbac.authorization.k8s.io",
-  "storage.k8s.io",
-  "admissionregistration.k8s.io",
-  "apiextensions.k8s.io",
-  "scheduling.k8s.io",
-  "coordination.k8s.io",
-  "node.k8s.io",
-  "discovery.k8s.io",
-  "flowcontrol.apiserver.k8s.io",
-];
-
-function rankOf(group: string): number {
-  const at = groupOrder.indexOf(group);
-  return at < 0 ? groupOrder.length : at;
 }
 
 /** Kubernetes's order of versions: v2 > v1 > v1beta2 > v1beta1 > v1alpha1 > anything else by name. */
