@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createApiServer } from "#api/server.ts";
+import type { AgentDialer } from "#api/options.ts";
 import type { ApiServer } from "#api/server.ts";
 import { MemoryBackend } from "#base/memory-backend.ts";
 import type { Logger } from "#base/ports.ts";
@@ -29,6 +30,8 @@ export async function startApiOnly(options: {
   directory: string;
   port: number;
   serviceCidr: string;
+  /** Default: none, so that no node's agent can be reached. */
+  agentDialer?: AgentDialer;
 }): Promise<ApiOnly> {
   const authority = await createAuthority("trivet-test", 2);
   const hosts = ["127.0.0.1", "localhost"];
@@ -54,6 +57,7 @@ export async function startApiOnly(options: {
     random: systemRandom,
     logger: standardErrorLogger,
     serviceCidr: options.serviceCidr,
+    ...(options.agentDialer === undefined ? {} : { agentDialer: options.agentDialer }),
     serviceAccounts: {
       issuer: "https://kubernetes.default.svc.cluster.local",
       privateKey: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
