@@ -80,13 +80,16 @@ export async function waitFor<T>(
 /** A kubectl for one kubeconfig: `await kubectl("get", "pods")`. */
 export class Kubectl {
   readonly kubeconfig: string;
+  readonly #flags: string[];
 
-  constructor(kubeconfig: string) {
+  /** `server`: another API server than the kubeconfig's. */
+  constructor(kubeconfig: string, server?: string) {
     this.kubeconfig = kubeconfig;
+    this.#flags = server === undefined ? [] : ["--server", server];
   }
 
   async run(args: string[], input?: string, timeoutMs = 120_000): Promise<Outcome> {
-    return run(kubectlPath(), args, {
+    return run(kubectlPath(), [...this.#flags, ...args], {
       env: { KUBECONFIG: this.kubeconfig },
       timeoutMs,
       ...(input === undefined ? {} : { input }),

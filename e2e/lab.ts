@@ -12,7 +12,7 @@ export interface LabNode {
 }
 
 export class TestLab {
-  readonly kubectl: Kubectl;
+  kubectl: Kubectl;
   readonly kubeconfig: string;
   nodes: LabNode[];
 
@@ -50,6 +50,11 @@ export class TestLab {
     return found;
   }
 
+  /** From now on `kubectl` asks this node's API server: the kubeconfig's own may be the one that dies. */
+  talkTo(name: string): void {
+    this.kubectl = new Kubectl(this.kubeconfig, `https://${this.node(name).address}:16443`);
+  }
+
   /** Runs `trivet lab VERB NODE ...`. */
   async do(...args: string[]): Promise<string> {
     return must(launcher, ["lab", ...args], { timeoutMs: 120_000 });
@@ -61,16 +66,16 @@ export class TestLab {
   }
 
   async status(node: string): Promise<NodeStatus> {
-    const { stdout } = await this.exec(node, "status", "--format", "json");
+    const { stdout, stderr } = await this.exec(node, "status", "--format", "json");
+    if (stdout === "") throw new Error(`${node} has no status: ${stderr}`);
     return JSON.parse(stdout) as NodeStatus;
   }
 
   /** The leader's name, as seen from a node that is not among `except`. */
   async leader(except: string[] = []): Promise<string> {
     return waitFor("a leader", 15_000, async () => {
-      for (const node of this.nodes) {
-        if (except.includes(node.name)) continue;
-        const leader = (await this.status(node.name)).highAvailability.leader;
+      for (const { name } of this.nodes.filter((each) => !except.includes(each.name))) {
+        const { leader } = (await this.status(name)).highAvailability;
         if (leader !== "" && !except.includes(leader)) return leader;
       }
       return undefined;

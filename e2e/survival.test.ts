@@ -127,12 +127,14 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
     assert.match(answer, /web-[a-z0-9]+-[a-z0-9]+/);
   });
 
-  test("kill -9 of the leader: writes go on within 3 s, pods move, the node comes back", async () => {
+  test("kill -9 of the leader: writes go on within 3 s, pods move, the node comes back", async (t) => {
     const leader = await lab.leader();
     const others = lab.nodes.filter((each) => each.name !== leader);
     const survivor = others[0];
     assert.ok(survivor !== undefined);
+    lab.talkTo(survivor.name);
     const writer = new Writer("kill", lab.kubeconfig, lab.endpoints()).start();
+    t.after(() => writer.stop());
     await waitFor("writes", 10_000, () => writer.count > 20);
     const killedAtMs = Date.now();
     await lab.do("kill", leader);
@@ -142,7 +144,8 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
       () => writer.longestGapMs(killedAtMs) < Date.now() - killedAtMs - 200,
     );
     const gapMs = writer.longestGapMs(killedAtMs);
-    assert.ok(gapMs < 3_000, `writes went on after ${gapMs} ms`);
+    t.diagnostic(`writes went on after ${gapMs} ms`);
+    assert.ok(gapMs < 3_000, `writes went on after ${gapMs} ms (${writer.lastError})`);
     assert.notEqual(await lab.leader([leader]), leader);
     await waitFor(
       "the node is NotReady",
@@ -174,10 +177,11 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
     assert.ok(verified > 100, `${verified} acknowledged writes were checked on the node that came back`);
   });
 
-  test("a partition of the leader: the minority refuses writes, the majority goes on, all are equal after it heals", async () => {
+  test("a partition of the leader: the minority refuses writes, the majority goes on, all are equal after it heals", async (t) => {
     const leader = await lab.leader();
     const others = lab.nodes.filter((each) => each.name !== leader).map((each) => each.name);
     const writer = new Writer("partition", lab.kubeconfig, lab.endpoints()).start();
+    t.after(() => writer.stop());
     await waitFor("writes", 10_000, () => writer.count > 20);
     const cutAtMs = Date.now();
     await lab.do("partition", leader);
@@ -207,13 +211,14 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
     assert.match(absent.stderr, /NotFound/);
   });
 
-  test("all nodes are killed at once and started again: the state is there, surviving containers are adopted", async () => {
+  test("all nodes are killed at once and started again: the state is there, surviving containers are adopted", async (t) => {
     await waitFor("all replicas ready", 60_000, async () => (await readyPods("web")).length === 4);
     const before = await readyPods("web");
     const containers = new Map(
       before.map((each) => [each.metadata.name, each.status.containerStatuses?.[0]?.containerID]),
     );
     const writer = new Writer("restart", lab.kubeconfig, lab.endpoints()).start();
+    t.after(() => writer.stop());
     await waitFor("writes", 10_000, () => writer.count > 50);
     await Promise.all(lab.nodes.map((each) => lab.do("kill", each.name, "--keep-pods")));
     await delay(500);

@@ -62,11 +62,15 @@ export class Writer {
     return this.#lastError;
   }
 
-  /** Stops writing and checks every acknowledged write with the client given. */
-  async stopAndVerify(verifier: { kubeconfig: string; endpoint: string }): Promise<number> {
+  async stop(): Promise<void> {
     this.#stopped = true;
     await this.#done;
     await Promise.all(this.#clients.map((each) => each.transport.close()));
+  }
+
+  /** Stops writing and checks every acknowledged write with the client given. */
+  async stopAndVerify(verifier: { kubeconfig: string; endpoint: string }): Promise<number> {
+    await this.stop();
     const { transport } = readKubeconfig(verifier.kubeconfig);
     const connection = httpsTransport({ ...transport, endpoints: [verifier.endpoint] });
     try {

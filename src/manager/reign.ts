@@ -46,7 +46,6 @@ export class Reign {
       clock,
       logger,
       fenceTerm: term,
-      certificates: options.certificates,
       discover: () => this.#discover(),
     });
     this.#loops = controllersFor(options).map(

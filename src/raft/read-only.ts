@@ -56,9 +56,13 @@ export class ReadOnly {
     this.#pending.push({ ...request, index: commitIndex, round: this.#sentRound + 1 });
   }
 
-  /** The caller broadcasts it now. */
-  startRound(): void {
+  /**
+   * The caller broadcasts it now. The leader's own answer is given at once, in every round: also in one that
+   * repeats a lost round, or a leader whose voters are just a majority would never confirm anything again.
+   */
+  startRound(leader: NodeId): void {
     this.#sentRound++;
+    this.#acknowledged.set(leader, this.#sentRound);
   }
 
   /** A member (or the leader itself) has answered the heartbeat of `round`. Returns the reads this confirms. */

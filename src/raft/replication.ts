@@ -79,7 +79,7 @@ function newestSnapshot(raft: Raft): Snapshot | undefined {
 /** Heartbeats to all, of a new round of read confirmations where reads wait. */
 export function broadcastHeartbeat(raft: Raft): void {
   const { readOnly } = raft;
-  if (readOnly.pendingCount > 0) readOnly.startRound();
+  if (readOnly.pendingCount > 0) readOnly.startRound(raft.id);
   const round = readOnly.currentRound;
   for (const id of raft.tracker.memberIds()) {
     if (id !== raft.id) sendHeartbeat(raft, id, round);
