@@ -131,8 +131,7 @@ class JobSync {
     const uncounted = this.#status.uncountedTerminatedPods ?? {};
     const before = new Set([...(uncounted.succeeded ?? []), ...(uncounted.failed ?? [])]);
     // A deleted pod whose replacement does not wait for its end counts as failed at once.
-    const replacesEarly =
-      this.#job.spec.podReplacementPolicy !== "Failed" && this.#job.spec.podFailurePolicy === undefined;
+    const replacesEarly = this.#replacesEarly();
     for (const pod of this.#own) {
       if (pod.metadata.finalizers?.includes(trackingFinalizer) !== true) continue;
       const deleted = pod.metadata.deletionTimestamp !== undefined;
@@ -143,6 +142,10 @@ class JobSync {
       else this.#countFailure(pod);
     }
     return counted;
+  }
+
+  #replacesEarly(): boolean {
+    return this.#job.spec.podReplacementPolicy !== "Failed" && this.#job.spec.podFailurePolicy === undefined;
   }
 
   #countSuccess(pod: Pod): void {
@@ -324,6 +327,7 @@ class JobSync {
     const failures = this.#own.filter(
       (pod) =>
         this.#newlyFailed.includes(pod) ||
+        (this.#replacesEarly() && this.#terminating.includes(pod)) ||
         (pod.status.phase === "Failed" && failureAction(this.#job, pod)?.action !== "Ignore"),
     );
     if (failures.length === 0) return 0;
@@ -429,7 +433,10 @@ function finishedMs(pod: Pod): number {
     .map((each) => Date.parse(String(each.state?.terminated?.finishedAt ?? "")))
     .filter((each) => !Number.isNaN(each));
   if (ends.length > 0) return Math.max(...ends);
-  return Date.parse(pod.metadata.deletionTimestamp ?? pod.metadata.creationTimestamp ?? "");
+  const { creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds = 0 } = pod.metadata;
+  if (deletionTimestamp === undefined) return Date.parse(creationTimestamp ?? "");
+  // When its deletion was asked for.
+  return Date.parse(deletionTimestamp) - deletionGracePeriodSeconds * 1000;
 }
 
 /** Pods of an earlier Job of this name: nobody will count them any more. */

@@ -15,6 +15,8 @@ export class World implements View {
   readonly transcript: string[] = [];
   /** Refuses an action, if it returns an error. */
   refuse: (action: Action) => StatusError | undefined = () => undefined;
+  /** Answers actions that ask somebody else than the store. */
+  answer: (action: Action) => unknown = () => [];
   readonly #objects = new Map<string, { resource: Resource; objects: Map<string, KubeObject> }>();
   #version = 0;
   #names = 0;
@@ -114,7 +116,7 @@ export class World implements View {
         return undefined;
       default:
         this.transcript.push(action.type);
-        return [];
+        return this.answer(action);
     }
   }
 

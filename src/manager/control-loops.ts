@@ -18,6 +18,7 @@ import { replicationControllerController } from "#controllers/replication-contro
 import { resourceQuotaController } from "#controllers/resource-quota.ts";
 import { roleAggregationController } from "#controllers/role-aggregation.ts";
 import { rootCaController } from "#controllers/root-ca.ts";
+import { serviceAccountTokenController } from "#controllers/service-account-token.ts";
 import { serviceAccountController } from "#controllers/service-account.ts";
 import { statefulSetController } from "#controllers/stateful-set.ts";
 import { taintEvictionController } from "#controllers/taint-eviction.ts";
@@ -41,6 +42,7 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     endpointSliceController,
     namespaceController,
     serviceAccountController,
+    serviceAccountTokenController(options.rootCa),
     rootCaController(options.rootCa),
     garbageCollector,
     resourceQuotaController,
