@@ -278,6 +278,9 @@ export class BackendClient implements Backend {
   }
 }
 
+/** Used within one call only. */
+const bodyScratch = new ByteWriter(4096);
+
 export class BackendServer {
   readonly #backend: Backend;
   readonly #outbox: Outbox;
@@ -394,9 +397,8 @@ export class BackendServer {
 
   #send(type: (typeof toClient)[number], id: number, write: (out: ByteWriter) => void): void {
     if (this.#closed) return;
-    const body = new ByteWriter(256);
-    write(body);
-    this.#outbox.open().byte(toClient.indexOf(type)).integer(id).bytes(body.finish());
+    write(bodyScratch.restart());
+    this.#outbox.open().byte(toClient.indexOf(type)).integer(id).bytes(bodyScratch.view());
   }
 }
 

@@ -57,6 +57,8 @@ interface Segment {
 const compacted = new CompactedError();
 const unavailable = new UnavailableError();
 
+/** At most: index, term and length as variable-length integers of 8 bytes, reserved one by one, and the type. */
+const entryHeadBytes = 32;
 const spareName = "spare";
 const maxBatchBytes = 1 << 20;
 
@@ -226,7 +228,8 @@ export class ReplicaLog {
         records.push({ type: "state", payload: statePayload(state, write.reset !== undefined) });
       }
       for (const entry of write.entries) {
-        const out = new ByteWriter(entry.data.length + 64);
+        // Of just its size, but for a byte or two: these are many, and garbage after the write.
+        const out = new ByteWriter(entry.data.length + (entry.type === "normal" ? entryHeadBytes : 256));
         writeEntry(out, entry);
         const payload = out.finish();
         size += payload.length;

@@ -22,12 +22,14 @@ export interface ProposalRecord {
   command: Command;
 }
 
+const scratch = new ByteWriter(4096);
+
 export function encodeProposal(record: ProposalRecord): Uint8Array {
-  const out = new ByteWriter();
+  const out = scratch.restart();
   out.integer(record.life).integer(record.sequence);
   writeCommand(out, record.command);
   // A copy of just its size: the log keeps it in memory for long.
-  return out.finish().slice();
+  return out.copy();
 }
 
 export function decodeProposal(data: Uint8Array): ProposalRecord {

@@ -8,6 +8,9 @@ export class MalformedError extends Error {
   override name = "MalformedError";
 }
 
+/** What a writer that begins anew keeps of its memory. */
+const keptBytes = 64 << 10;
+
 export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
@@ -79,6 +82,23 @@ export class ByteWriter {
     this.integer(values.length);
     for (const value of values) write(value);
     return this;
+  }
+
+  /** Begins anew in the same memory: what `view` gave before is overwritten. For what is written and used up in one go. */
+  restart(): this {
+    if (this.#buffer.length > keptBytes) this.#buffer = Buffer.allocUnsafeSlow(keptBytes);
+    this.#length = 0;
+    return this;
+  }
+
+  /** The written bytes, until more is written. */
+  view(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** The written bytes in memory of their own, of just their size. */
+  copy(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#buffer.buffer as ArrayBuffer, this.#buffer.byteOffset, this.#length).slice();
   }
 
   /** The written bytes. They share memory with the writer, which must not be used afterwards. */

@@ -55,6 +55,9 @@ export interface Applied {
   revision: number;
 }
 
+/** Used within one call only. Values are large, and a new buffer for each would be garbage outside of V8's sight. */
+const checksumScratch = new ByteWriter(4096);
+
 /** At most this many revisions are looked through in one step of watch history. */
 const historySpan = 10_000;
 
@@ -317,13 +320,13 @@ export class Store implements TransactionState, WatchHistory {
 
   /** What happened, and to which values, goes into the running checksum. */
   #addToChecksum(index: number, applied: Applied): void {
-    const out = new ByteWriter(64);
+    const out = checksumScratch.restart();
     out.integer(index).integer(applied.revision).integer(this.compactRevision);
     out.text(applied.error?.reason ?? "");
     for (const event of applied.events) {
       writeWatchEvent(out, event.previous === undefined ? event : { type: event.type, kv: event.kv });
     }
-    this.#position.checksum = crc32(out.finish(), this.#position.checksum);
+    this.#position.checksum = crc32(out.view(), this.#position.checksum);
   }
 
   #rangeOfOne(request: RangeRequest): RangeResult {
