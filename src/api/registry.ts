@@ -43,7 +43,9 @@ export interface Resource {
   schema: Schema | undefined;
   decode: ((value: Record<string, unknown>) => Decoded) | undefined;
   /** What is reserved (or, without an object, released) in the same transaction: a Service's addresses. */
-  companions: ((object: KubeObject | undefined, old: KubeObject | undefined) => Companions) | undefined;
+  companions:
+    | ((object: KubeObject | undefined, old: KubeObject | undefined, dryRun?: boolean) => Companions)
+    | undefined;
   /** Where its objects come from when they are computed by another room. */
   extension: ExtensionResource | undefined;
 }

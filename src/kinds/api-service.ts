@@ -60,7 +60,8 @@ function validateService({ metadata, spec }: ApiServiceObject): FieldError[] {
   const { group = "", version = "", service } = spec;
   const errors: FieldError[] = [];
   const expected = `${version}.${group}`;
-  if (metadata.name !== expected)
+  const name = metadata.name ?? "";
+  if (name !== "" && pathSegmentErrors(name).length === 0 && name !== expected)
     errors.push(
       invalid(
         "metadata.name",

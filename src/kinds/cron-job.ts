@@ -1,4 +1,5 @@
 /** CronJob (batch/v1). */
+import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { CronJobSpec, CronJobStatus } from "kubernetes-types/batch/v1.d.ts";
 import { ageColumn, boolean, integer, nameColumn, text } from "./columns.ts";
 import { cronErrors } from "./cron.ts";
@@ -38,6 +39,7 @@ export const cronJob = defineKind<CronJobObject>({
     // Names of its jobs get a suffix of eleven characters.
     return !isPrefix && name.length > 52 ? [...errors, "must be no more than 52 characters"] : errors;
   },
+  dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.jobTemplate.spec?.template?.spec),
   applyDefaults({ spec }) {
     spec.concurrencyPolicy ||= "Allow";
     spec.suspend ??= false;

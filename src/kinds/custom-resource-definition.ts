@@ -42,7 +42,6 @@ export const customResourceDefinition = defineKind<DefinitionObject>({
   verbs: allVerbs,
   unconditionalUpdate: false,
   ...status,
-  validateName: () => [],
   applyDefaults({ spec }) {
     const { names } = spec;
     if (names.kind && !names.singular) names.singular = names.kind.toLowerCase();

@@ -1,4 +1,5 @@
 /** DaemonSet (apps/v1). */
+import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { DaemonSetSpec, DaemonSetStatus } from "kubernetes-types/apps/v1.d.ts";
 import { ageColumn, formatLabels, integer, nameColumn, text } from "./columns.ts";
 import { type FieldError, invalid, notSupported, required } from "./field-error.ts";
@@ -47,6 +48,7 @@ export const daemonSet = defineKind<DaemonSetObject>({
   schemaName,
   verbs: allVerbs,
   ...status,
+  dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.template?.spec),
   applyDefaults({ metadata, spec }) {
     const strategy = (spec.updateStrategy ??= {});
     strategy.type ||= "RollingUpdate";
@@ -76,7 +78,9 @@ export const daemonSet = defineKind<DaemonSetObject>({
     };
   },
   validate: ({ spec }) => validateDaemonSetSpec(spec),
+  // Upstream validates the spec on its own and once more against the old one.
   validateUpdate: (object, old) => [
+    ...validateDaemonSetSpec(object.spec),
     ...validateDaemonSetSpec(object.spec),
     ...immutableSelectorErrors(object.spec.selector, old.spec.selector),
   ],

@@ -181,7 +181,9 @@ class Decoder {
     const items = typeof schema.additionalProperties === "object" ? schema.additionalProperties : {};
     const result: Record<string, unknown> = {};
     const isQuantity = referencedName(items) === quantityName;
-    for (const [key, each] of Object.entries(value)) {
+    const members = Object.entries(value);
+    if (this.#stores) members.sort(([left], [right]) => (left < right ? -1 : 1));
+    for (const [key, each] of members) {
       const inner = { ...place, path: `${place.path}.${key}` };
       result[key] =
         each === null

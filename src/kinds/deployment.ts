@@ -1,4 +1,5 @@
 /** Deployment (apps/v1). */
+import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { DeploymentSpec, DeploymentStatus } from "kubernetes-types/apps/v1.d.ts";
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { type FieldError, forbidden, invalid, notSupported } from "./field-error.ts";
@@ -9,11 +10,19 @@ import {
   nonNegativeErrors,
   numberOf,
 } from "./int-or-string.ts";
+import { deepEqual } from "./equality.ts";
 import { defineKind } from "./kind.ts";
 import type { KubeObject } from "./object.ts";
 import { defaultPodTemplate } from "./pod-template-spec.ts";
 import { validateReplicaTemplate } from "./replica-set.ts";
-import { allVerbs, scaleSubresource, statusSubresource, withStatus } from "./strategy.ts";
+import {
+  allVerbs,
+  countGeneration,
+  keepField,
+  scaleSubresource,
+  statusSubresource,
+  withStatus,
+} from "./strategy.ts";
 import {
   containerColumns,
   immutableSelectorErrors,
@@ -41,6 +50,14 @@ export const deployment = defineKind<DeploymentObject>({
   schemaName,
   verbs: allVerbs,
   ...withStatus(schemaName),
+  prepareUpdate(object, old) {
+    keepField(object, old, "status");
+    countGeneration(object, old);
+    // Annotations are copied to ReplicaSets, and so are part of what the controller has to see.
+    if (!deepEqual(object.metadata.annotations, old.metadata.annotations))
+      object.metadata.generation = (old.metadata.generation ?? 0) + 1;
+  },
+  dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.template?.spec),
   applyDefaults({ spec }) {
     spec.replicas ??= 1;
     const strategy = (spec.strategy ??= {});

@@ -50,7 +50,9 @@ function unescape(value: string): string {
     (_all, good: string | undefined, bad: string | undefined, raw) => {
       if (good !== undefined) return good;
       if (raw !== undefined)
-        throw new RangeError(`invalid field selector: unescaped character in value: ${String(raw)}`);
+        throw new RangeError(
+          `invalid field selector: unescaped character in value: ${String(raw).charCodeAt(0)}`,
+        );
       throw new RangeError(`invalid field selector: invalid escape sequence: \\${bad ?? ""}`);
     },
   );

@@ -27,7 +27,7 @@ export const flowSchema = defineKind<FlowSchemaObject>({
   metadataErrorsOnce: true,
   ...withStatus(schemaName),
   subresources: {
-    status: statusSubresource(),
+    status: statusSubresource({ keepMetadata: true }),
   },
   applyDefaults({ spec }) {
     spec.matchingPrecedence ||= 1000;

@@ -36,6 +36,7 @@ export interface StepResult {
 const generatedSuffix = "abcde";
 const now = "2026-01-01T00:00:00Z";
 const context = {
+  newUid: () => "00000000-0000-4000-8000-000000000000",
   now,
   user: { name: "kubernetes-admin", groups: ["system:masters", "system:authenticated"] },
 };
@@ -195,6 +196,7 @@ function run(target: Target, body: Json, old: KubeObject | undefined, uid: strin
   if (namespace !== undefined) object.metadata.namespace ??= namespace;
   else delete object.metadata.namespace;
   kind.applyDefaults?.(object);
+  kind.dropDisabledFields?.(object);
   let errors: FieldError[];
   if (old === undefined) {
     for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] as const)

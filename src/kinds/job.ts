@@ -1,4 +1,5 @@
 /** Job (batch/v1). */
+import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { JobStatus } from "kubernetes-types/batch/v1.d.ts";
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { copyOf, deepEqual } from "./equality.ts";
@@ -37,6 +38,7 @@ export const job = defineKind<JobObject>({
   verbs: allVerbs,
   deletion: { defaultPropagation: "orphan" },
   ...status,
+  dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.template?.spec),
   applyDefaults: ({ spec }) => defaultJobSpec(spec),
   prepareCreate(object, context) {
     status.prepareCreate(object, context);

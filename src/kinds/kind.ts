@@ -4,8 +4,8 @@
  * has a list of kinds. The registry is `#kinds/all.ts`.
  *
  * The strategy functions follow upstream's order (k8s.io/apiserver, pkg/registry/rest):
- * create: applyDefaults, prepareCreate, validate, warnings, canonicalize;
- * update: applyDefaults, prepareUpdate, validateUpdate, warnings, canonicalize.
+ * create: applyDefaults, dropDisabledFields, prepareCreate, validate, warnings, canonicalize;
+ * update: applyDefaults, dropDisabledFields, prepareUpdate, validateUpdate, warnings, canonicalize.
  * They may change the object that they are given (it is the server's own copy) and never `old`.
  */
 import type { FieldError } from "./field-error.ts";
@@ -14,8 +14,10 @@ import type { KubeObject } from "./object.ts";
 /** Verbs of discovery, in its order. */
 export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
 
-/** What a strategy may know of the world. All of it is data. */
+/** What a strategy may know of the world. */
 export interface StrategyContext {
+  /** A UUID that nothing has yet: for kinds that name themselves. */
+  newUid(): string;
   /** RFC 3339, seconds exact, UTC. */
   now: string;
   user: {
@@ -94,6 +96,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
     prepareDelete?(object: T, now: string): void;
   };
   applyDefaults?(object: T): void;
+  /** Leaves out what upstream's feature gates switch off. After field ownership is noted, before the strategy. */
+  dropDisabledFields?(object: T): void;
   prepareCreate?(object: T, context: StrategyContext): void;
   prepareUpdate?(object: T, old: T, context: StrategyContext): void;
   validate?(object: T): FieldError[];

@@ -24,9 +24,9 @@ export const limitRange = defineKind<LimitRangeObject>({
   verbs: allVerbs,
   metadataErrorsOnce: true,
   createOnUpdate: true,
-  prepareCreate({ metadata }) {
+  prepareCreate({ metadata }, context) {
     // Upstream names a range that has no name.
-    if (!metadata.name && metadata.uid !== undefined) metadata.name = metadata.uid;
+    if (!metadata.name) metadata.name = context.newUid();
   },
   applyDefaults({ spec }) {
     for (const limit of spec.limits ?? []) {

@@ -32,7 +32,7 @@ export const podDisruptionBudget = defineKind<BudgetObject>({
   verbs: allVerbs,
   metadataErrorsOnce: true,
   ...withStatus(schemaName),
-  unconditionalUpdate: true,
+  unconditionalUpdate: false,
   validate: ({ spec }) => validateSpec(spec),
   validateUpdate: ({ spec }) => validateSpec(spec),
   subresources: {

@@ -22,7 +22,6 @@ import { validateOsFields, validatePodSecurityContext } from "./security-context
 import { defaultVolume, validateVolumes } from "./volumes.ts";
 
 export function defaultPodSpec(spec: PodSpec): void {
-  dropDisabledFields(spec);
   spec.dnsPolicy ||= "ClusterFirst";
   spec.restartPolicy ||= "Always";
   if (spec.hostNetwork === true) defaultHostPorts(spec);
@@ -39,19 +38,30 @@ export function defaultPodSpec(spec: PodSpec): void {
 }
 
 /** Fields that this API level knows and leaves out, since upstream's feature gates for them are off by default. */
-function dropDisabledFields(spec: PodSpec): void {
+export function dropDisabledPodFields(spec: PodSpec | undefined): void {
+  if (spec === undefined) return;
   delete spec.resourceClaims;
   delete spec.hostUsers;
   delete (spec as { resources?: unknown }).resources;
   const context = spec.securityContext as Record<string, unknown> | undefined;
   delete context?.["supplementalGroupsPolicy"];
   delete context?.["seLinuxChangePolicy"];
-  for (const volume of spec.volumes ?? []) delete (volume as { image?: unknown }).image;
+  dropImageVolumes(spec);
   for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])]) {
     delete container.resources?.claims;
     delete container.resizePolicy;
     if (container.securityContext?.procMount !== undefined) container.securityContext.procMount = "Default";
   }
+}
+
+function dropImageVolumes(spec: PodSpec): void {
+  const images = (spec.volumes ?? []).filter((each) => (each as { image?: unknown }).image !== undefined);
+  if (images.length === 0) return;
+  const names = new Set(images.map((each) => each.name));
+  spec.volumes = (spec.volumes ?? []).filter((each) => !names.has(each.name));
+  for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])])
+    if (container.volumeMounts !== undefined)
+      container.volumeMounts = container.volumeMounts.filter((each) => !names.has(each.name));
 }
 
 /** In the host's network a container's port is the host's port. */

@@ -1,4 +1,5 @@
 /** PodTemplate (v1). */
+import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { PodTemplateSpec } from "kubernetes-types/core/v1.d.ts";
 import { formatLabels, nameColumn, text } from "./columns.ts";
 import { defineKind } from "./kind.ts";
@@ -21,6 +22,7 @@ export const podTemplate = defineKind<PodTemplateObject>({
   schemaName: "io.k8s.api.core.v1.PodTemplate",
   verbs: allVerbs,
   ...withGeneration<PodTemplateObject>(["template"]),
+  dropDisabledFields: ({ template }) => dropDisabledPodFields(template?.spec),
   applyDefaults({ template }) {
     defaultPodTemplate(template);
   },

@@ -4,7 +4,7 @@ import { type FieldError, forbidden, invalid } from "./field-error.ts";
 import { defineKind } from "./kind.ts";
 import { type PodObject, podColumns } from "./pod-columns.ts";
 import { qosClassOf } from "./pod-requests.ts";
-import { defaultPodSpec, validatePodSpec } from "./pod-spec.ts";
+import { defaultPodSpec, validatePodSpec, dropDisabledPodFields } from "./pod-spec.ts";
 import { podAnnotationErrors, syncAppArmor } from "./pod-template-spec.ts";
 import {
   prepareEphemeralContainers,
@@ -43,6 +43,7 @@ export const pod = defineKind<PodObject>({
     for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])])
       defaultRequests(container.resources);
   },
+  dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec),
   prepareCreate(object, context) {
     if ((object.spec.terminationGracePeriodSeconds ?? 0) < 0) object.spec.terminationGracePeriodSeconds = 1;
     syncAppArmor(object);

@@ -33,7 +33,7 @@ export const priorityLevelConfiguration = defineKind<PriorityLevelObject>({
   metadataErrorsOnce: true,
   ...withStatus(schemaName),
   subresources: {
-    status: statusSubresource(),
+    status: statusSubresource({ keepMetadata: true }),
   },
   applyDefaults({ spec }) {
     if (spec.exempt !== undefined) {

@@ -1,4 +1,5 @@
 /** ReplicaSet (apps/v1). Its template rules are Deployment's too. */
+import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { ReplicaSetSpec, ReplicaSetStatus } from "kubernetes-types/apps/v1.d.ts";
 import type { PodTemplateSpec } from "kubernetes-types/core/v1.d.ts";
 import { ageColumn, integer, nameColumn } from "./columns.ts";
@@ -43,12 +44,15 @@ export const replicaSet = defineKind<ReplicaSetObject>({
   schemaName,
   verbs: allVerbs,
   ...withStatus(schemaName),
+  dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.template?.spec),
   applyDefaults({ spec }) {
     spec.replicas ??= 1;
     defaultPodTemplate(spec.template);
   },
   validate: ({ spec }) => validateReplicaSetSpec(spec),
+  // Upstream validates the spec on its own and once more against the old one.
   validateUpdate: (object, old) => [
+    ...validateReplicaSetSpec(object.spec),
     ...validateReplicaSetSpec(object.spec),
     ...immutableSelectorErrors(object.spec.selector, old.spec.selector),
   ],

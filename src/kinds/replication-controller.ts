@@ -1,4 +1,5 @@
 /** ReplicationController (v1). */
+import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { ReplicationControllerSpec, ReplicationControllerStatus } from "kubernetes-types/core/v1.d.ts";
 import { ageColumn, integer, nameColumn } from "./columns.ts";
 import { type FieldError, invalid, required } from "./field-error.ts";
@@ -37,6 +38,7 @@ export const replicationController = defineKind<ReplicationControllerObject>({
   verbs: allVerbs,
   deletion: { defaultPropagation: "orphan" },
   ...withStatus(schemaName),
+  dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.template?.spec),
   applyDefaults({ metadata, spec }) {
     const labels = spec.template?.metadata?.labels;
     if (labels !== undefined) {

@@ -1,4 +1,5 @@
 /** StatefulSet (apps/v1). */
+import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { StatefulSetSpec, StatefulSetStatus } from "kubernetes-types/apps/v1.d.ts";
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { copyOf, deepEqual } from "./equality.ts";
@@ -34,6 +35,7 @@ export const statefulSet = defineKind<StatefulSetObject>({
   verbs: allVerbs,
   ...withStatus(schemaName),
   validateName: nameRule(dnsLabelErrors),
+  dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.template?.spec),
   applyDefaults({ spec }) {
     spec.podManagementPolicy ||= "OrderedReady";
     const strategy = (spec.updateStrategy ??= {});

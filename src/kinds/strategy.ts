@@ -92,15 +92,28 @@ export function withGeneration<T extends KubeObject>(
   };
 }
 
+/** What of the metadata clients write, without the owners of fields. */
+function keepWrittenMetadata({ metadata }: KubeObject, old: KubeObject): void {
+  for (const field of ["labels", "annotations", "finalizers", "ownerReferences"] as const) {
+    delete metadata[field];
+    if (old.metadata[field] !== undefined) Object.assign(metadata, { [field]: old.metadata[field] });
+  }
+}
+
 /** The `status` subresource: everything but metadata and status stays as stored. */
 export function statusSubresource<T extends KubeObject>(
-  options: { keepLabels?: boolean; validateUpdate?: (object: T, old: T) => FieldError[] } = {},
+  options: {
+    keepLabels?: boolean;
+    keepMetadata?: boolean;
+    validateUpdate?: (object: T, old: T) => FieldError[];
+  } = {},
 ): Subresource<T> {
   return {
     verbs: objectVerbs,
     prepareUpdate(object, old) {
       for (const field of new Set([...Object.keys(object), ...Object.keys(old)]))
         if (!["metadata", "status", "kind", "apiVersion"].includes(field)) keepField(object, old, field);
+      if (options.keepMetadata === true) keepWrittenMetadata(object, old);
       if (options.keepLabels === true) {
         if (old.metadata.labels === undefined) delete object.metadata.labels;
         else object.metadata.labels = old.metadata.labels;

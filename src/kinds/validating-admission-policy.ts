@@ -37,7 +37,7 @@ export const validatingAdmissionPolicy = defineKind<PolicyObject>({
   unconditionalUpdate: false,
   ...withStatus(schemaName),
   subresources: {
-    status: statusSubresource(),
+    status: statusSubresource({ keepMetadata: true }),
   },
   applyDefaults({ spec }) {
     spec.failurePolicy ??= "Fail";

@@ -61,8 +61,6 @@ export function defaultVolume(volume: Volume): void {
     volume.scaleIO.storageMode ||= "ThinProvisioned";
     volume.scaleIO.fsType ||= "xfs";
   }
-  const image = (volume as { image?: { reference?: string; pullPolicy?: string } }).image;
-  if (image !== undefined) image.pullPolicy ||= defaultPullPolicy(image.reference ?? "");
   if (volume.projected !== undefined) {
     volume.projected.defaultMode ??= 0o644;
     for (const source of volume.projected.sources ?? []) {

@@ -47,8 +47,8 @@ interface FieldsRequest {
   /** apiVersion of the request's objects. */
   apiVersion: string;
   schema: Schema | undefined;
-  /** RFC 3339, whole seconds. */
-  now: string;
+  /** RFC 3339, whole seconds. Undefined: the entry keeps its time, or has none (writes to /scale). */
+  now: string | undefined;
   /** Dotted paths of fields that this endpoint never changes, hence its writers never own. */
   resetFields?: readonly string[] | undefined;
   lookup?: SchemaLookup;
@@ -141,7 +141,7 @@ export function applyPatch(request: ApplyRequest): KubeObject {
   if (self !== undefined) {
     const fields = difference(self.fields, systemFields);
     if (isEmpty(fields)) settled.delete(id);
-    else settled.set(id, { ...self, fields, time: isNoop ? self.time : now });
+    else settled.set(id, { ...self, fields, time: isNoop ? self.time : (now ?? self.time) });
   }
   result.metadata ??= {};
   if (manager === "kubectl") refreshLastApplied(result, configuration);
@@ -196,7 +196,7 @@ function track(
     entry: identity,
     apiVersion,
     fields: known === undefined ? taken : union(known.fields, taken),
-    time: request.now,
+    time: request.now ?? known?.time,
   });
   return result;
 }

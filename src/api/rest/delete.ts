@@ -37,6 +37,7 @@ const returnsObject: ReadonlySet<string> = new Set([
 
 export async function deleteObject(core: ApiCore, request: ResourceRequest): Promise<Answer> {
   const options = readDeleteOptions(request.http, request.query, readBody(request));
+  warnOfOrphans(request, options);
   const { entry, deleted } = await deleteOne(core, request, request.info.name, options);
   const { resource } = request;
   const plural =
@@ -53,18 +54,28 @@ export async function deleteObject(core: ApiCore, request: ResourceRequest): Pro
 
 export async function deleteCollection(core: ApiCore, request: ResourceRequest): Promise<Answer> {
   const options = readDeleteOptions(request.http, request.query, readBody(request));
+  warnOfOrphans(request, options);
   const listOptions = readListOptions(request.resource, request.query, false);
   const list = await readPage(core, request, listOptions);
-  const shown: Entry[] = [];
   for (const entry of list.entries) {
     try {
-      const result = await deleteOne(core, { ...request, namespace: entry.namespace }, entry.name, options);
-      shown.push(result.deleted ? entry : result.entry);
+      await deleteOne(core, { ...request, namespace: entry.namespace }, entry.name, options);
     } catch (error) {
       if ((error as { reason?: string }).reason !== "NotFound") throw error;
     }
   }
-  return { type: "list", resource: request.resource, list: { ...list, entries: shown } };
+  // Shown as they were before.
+  return { type: "list", resource: request.resource, list };
+}
+
+/** Jobs alone still leave their pods behind when the client does not say what to do with them. */
+function warnOfOrphans({ resource, warnings }: ResourceRequest, options: DeleteOptions): void {
+  const { group, plural } = resource.kind;
+  if (group !== "batch" || plural !== "jobs") return;
+  if (options.propagationPolicy !== undefined || options.orphanDependents !== undefined) return;
+  warnings.push(
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
+  );
 }
 
 function readBody(request: ResourceRequest): Record<string, unknown> | undefined {
@@ -180,6 +191,7 @@ function planDeletion(
   if (hasFinalizers) {
     // Finalizers wait beside a grace period, not instead of it.
     if (graceful === "none") markAsDeleting(object, nowMs);
+    if (isDefinition(resource)) delete object.metadata.deletionGracePeriodSeconds;
     return { type: "put", object, thenDelete: false };
   }
   if (graceful === "none") return { type: "delete" };
@@ -286,6 +298,10 @@ function checkPreconditions(resource: Resource, current: CurrentState, options: 
   const { preconditions } = options;
   if (preconditions === undefined) return;
   const { metadata } = current.object;
+  if (isDefinition(resource)) {
+    checkStoredPreconditions(resource, current, preconditions);
+    return;
+  }
   const subject: GroupResource = { group: resource.kind.group, resource: resource.kind.kind };
   const name = metadata.name ?? "";
   if (preconditions.uid !== undefined && preconditions.uid !== metadata.uid) {
@@ -303,6 +319,30 @@ function checkPreconditions(resource: Resource, current: CurrentState, options: 
       subject,
       name,
       `the ResourceVersion in the precondition (${preconditions.resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion ?? ""}). The object might have been modified`,
+    );
+  }
+}
+
+function isDefinition({ kind }: Resource): boolean {
+  return kind.group === "apiextensions.k8s.io" && kind.plural === "customresourcedefinitions";
+}
+
+/** Definitions have a deletion of their own in upstream, which words this otherwise. */
+function checkStoredPreconditions(
+  resource: Resource,
+  { object: { metadata } }: CurrentState,
+  preconditions: NonNullable<DeleteOptions["preconditions"]>,
+): void {
+  for (const [field, name] of [
+    ["uid", "UID"],
+    ["resourceVersion", "ResourceVersion"],
+  ] as const) {
+    const wanted = preconditions[field];
+    if (wanted === undefined || wanted === metadata[field]) continue;
+    throw conflictError(
+      resource.groupResource,
+      metadata.name ?? "",
+      `Precondition failed: ${name} in precondition: ${wanted}, ${name} in object meta: ${metadata[field] ?? ""}`,
     );
   }
 }

@@ -193,7 +193,8 @@ function restoreError(why: string): string {
 
 async function apply(core: ApiCore, request: ResourceRequest, options: WriteOptions): Promise<Answer> {
   const { resource, info } = request;
-  const applied = parseApplied(request, options);
+  const { groupVersion, kind } = resource;
+  const applied = parseApplied(request, options, { apiVersion: groupVersion, kind: kind.kind });
   return applyUpdate(core, request, options, {
     mayCreate: info.subresource === "",
     tracks: false,
@@ -224,8 +225,12 @@ async function apply(core: ApiCore, request: ResourceRequest, options: WriteOpti
   });
 }
 
-function parseApplied(request: ResourceRequest, options: WriteOptions): KubeObject {
-  const { resource } = request;
+/** The configuration in the body of an apply, which must be of the expected kind. */
+export function parseApplied(
+  request: ResourceRequest,
+  options: WriteOptions,
+  expected: { apiVersion: string; kind: string },
+): KubeObject {
   const text = Buffer.from(request.http.body).toString("utf8");
   let value: unknown;
   let duplicates: string[];
@@ -244,7 +249,7 @@ function parseApplied(request: ResourceRequest, options: WriteOptions): KubeObje
     );
   }
   const { apiVersion, kind } = document;
-  if (apiVersion !== resource.groupVersion || kind !== resource.kind.kind) {
+  if (apiVersion !== expected.apiVersion || kind !== expected.kind) {
     throw badRequest(`invalid object type: ${groupVersionKindText(apiVersion, kind)}`);
   }
   const object = document as unknown as KubeObject;

@@ -132,7 +132,7 @@ async function storeCandidate(
     ...admission,
     name: nameIsGenerated ? (metadata.generateName ?? "") : admission.name,
   });
-  prepareCreate(request, object);
+  prepareCreate(core, request, object);
   await core.admission.validate(admission);
   const place = placeOf(resource, request.namespace, metadata.name ?? "");
   const control = { dryRun: options.dryRun, fenceTerm: options.fenceTerm };
@@ -140,7 +140,7 @@ async function storeCandidate(
     throw unclassifiedError("resourceVersion should not be set on objects to be created");
   for (let attempt = 1; ; attempt++) {
     const candidate = resource.companions === undefined ? object : structuredClone(object);
-    const companions = resource.companions?.(candidate, undefined);
+    const companions = resource.companions?.(candidate, undefined, options.dryRun);
     const stored = storedForm(resource, candidate);
     try {
       return await core.store.create(place, stored, { ...control, companions });
@@ -151,9 +151,10 @@ async function storeCandidate(
 }
 
 /** The kind's strategy for a new object. Throws Invalid with everything that is wrong. */
-function prepareCreate(request: ResourceRequest, object: KubeObject): void {
+function prepareCreate(core: ApiCore, request: ResourceRequest, object: KubeObject): void {
   const { kind } = request.resource;
-  kind.prepareCreate?.(object, strategyContext(request));
+  kind.dropDisabledFields?.(object);
+  kind.prepareCreate?.(object, strategyContext(core, request));
   const duplicates = dedupeOwnerReferences(object);
   if (duplicates !== undefined) request.warnings.push(duplicates);
   dropRepeatedFinalizers(object);
@@ -263,17 +264,18 @@ async function decideUpdate(
     now: request.now,
   };
   await core.admission.admit(admission);
-  prepareUpdate(request, object, live, subresource, givenVersion);
+  prepareUpdate(core, request, object, live, subresource, givenVersion);
   await core.admission.validate(admission);
   keepTimesIfUnchanged(object, live);
   const isDelete = shouldDelete(resource, object, live);
-  const companions = resource.companions?.(isDelete ? undefined : object, live);
+  const companions = resource.companions?.(isDelete ? undefined : object, live, options.dryRun);
   const stored = storedForm(resource, object);
   return { type: isDelete ? "delete" : "put", object: stored, companions };
 }
 
 /** The kind's strategy for a changed object. Throws Invalid with everything that is wrong. */
 function prepareUpdate(
+  core: ApiCore,
   request: ResourceRequest,
   object: KubeObject,
   live: KubeObject,
@@ -282,7 +284,8 @@ function prepareUpdate(
 ): void {
   const { kind } = request.resource;
   keepSystemFields(object, live);
-  const context = strategyContext(request);
+  const context = strategyContext(core, request);
+  kind.dropDisabledFields?.(object);
   if (subresource?.prepareUpdate !== undefined) subresource.prepareUpdate(object, live, context);
   else kind.prepareUpdate?.(object, live, context);
   const duplicates = dedupeOwnerReferences(object);
@@ -325,10 +328,9 @@ export function resetFieldsOf(resource: Resource, subresource: string): readonly
 
 function throwIfInvalid(resource: Resource, object: KubeObject, errors: readonly FieldError[]): void {
   if (errors.length === 0) return;
-  throw invalidError(
-    { group: resource.kind.group, kind: resource.kind.kind, name: object.metadata.name ?? "" },
-    errors,
-  );
+  // Upstream has one internal type of both kinds of events, of the core group.
+  const group = resource.kind.kind === "Event" && !resource.custom ? "" : resource.kind.group;
+  throw invalidError({ group, kind: resource.kind.kind, name: object.metadata.name ?? "" }, errors);
 }
 
 function dropRepeatedFinalizers(object: KubeObject): void {
@@ -397,9 +399,10 @@ export function ensureNamespace(request: ResourceRequest, object: KubeObject): v
   throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
 }
 
-function strategyContext(request: ResourceRequest): StrategyContext {
+function strategyContext(core: ApiCore, request: ResourceRequest): StrategyContext {
   return {
     now: request.now,
+    newUid: () => newUid(core.random),
     user: request.user,
     namespace: request.namespace === "" ? undefined : request.namespace,
   };

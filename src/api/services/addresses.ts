@@ -9,6 +9,7 @@ import { invalid, invalidError } from "#kinds/field-error.ts";
 import { cidrContains, formatIp, parseCidr, parseIp } from "#kinds/ip.ts";
 import type { Cidr } from "#kinds/ip.ts";
 import type { KubeObject } from "#kinds/object.ts";
+import { CacheIndex } from "../cache/cache-index.ts";
 import type { ResourceCache } from "../cache/resource-cache.ts";
 import { internalError } from "../status.ts";
 
@@ -43,7 +44,8 @@ export class ServiceAddresses {
   readonly #rangeText: string;
   readonly #ports: { first: number; last: number };
   readonly #random: Random;
-  readonly #services: () => ResourceCache;
+  /** The keys that the Services of the cache hold. */
+  readonly #taken: CacheIndex;
 
   constructor(options: {
     serviceCidr: string;
@@ -57,7 +59,9 @@ export class ServiceAddresses {
     this.#rangeText = options.serviceCidr;
     this.#ports = options.nodePorts;
     this.#random = options.random;
-    this.#services = options.services;
+    this.#taken = new CacheIndex(options.services, (entry) =>
+      heldKeys((entry.decode()["spec"] ?? {}) as ServiceSpec),
+    );
   }
 
   /** The address at an index of the range; 1 is the `kubernetes` Service's. */
@@ -65,12 +69,15 @@ export class ServiceAddresses {
     return formatIp({ ...this.#range, value: this.#range.value + BigInt(index) });
   }
 
-  /** Gives a Service what it lacks and returns what to reserve and release with its write. */
-  reserve(object: KubeObject, old: KubeObject | undefined): Reservation {
+  /**
+   * Gives a Service what it lacks and returns what to reserve and release with its write. For a dry run
+   * nothing is looked for: the range's own address stands for any.
+   */
+  reserve(object: KubeObject, old: KubeObject | undefined, dryRun = false): Reservation {
     const spec = (object["spec"] ?? {}) as ServiceSpec;
     const oldSpec = (old?.["spec"] ?? {}) as ServiceSpec;
     object["spec"] = spec;
-    this.#assignAddress(object, spec, oldSpec);
+    this.#assignAddress(object, spec, oldSpec, dryRun);
     this.#assignPorts(object, spec, oldSpec);
     const owner = `${object.metadata.namespace ?? ""}/${object.metadata.name ?? ""}`;
     return difference(heldKeys(spec), old === undefined ? [] : heldKeys(oldSpec), owner);
@@ -81,7 +88,11 @@ export class ServiceAddresses {
     return heldKeys((old["spec"] ?? {}) as ServiceSpec).map((key) => ({ type: "delete", key }));
   }
 
-  #assignAddress(object: KubeObject, spec: ServiceSpec, old: ServiceSpec): void {
+  #isTaken(key: string): boolean {
+    return this.#taken.has(key);
+  }
+
+  #assignAddress(object: KubeObject, spec: ServiceSpec, old: ServiceSpec, dryRun: boolean): void {
     if (spec.type === "ExternalName") {
       delete spec.clusterIP;
       delete spec.clusterIPs;
@@ -92,7 +103,7 @@ export class ServiceAddresses {
     if ((spec.clusterIP ?? "") === "" && (old.clusterIP ?? "") !== "" && old.type !== "ExternalName") {
       spec.clusterIP = old.clusterIP ?? "";
     }
-    if ((spec.clusterIP ?? "") === "") spec.clusterIP = this.#freeAddress();
+    if ((spec.clusterIP ?? "") === "") spec.clusterIP = dryRun ? this.at(0) : this.#freeAddress();
     else if (spec.clusterIP !== "None" && spec.clusterIP !== old.clusterIP)
       this.#checkGivenAddress(object, spec.clusterIP ?? "");
     spec.clusterIPs = [spec.clusterIP ?? ""];
@@ -109,7 +120,7 @@ export class ServiceAddresses {
     const problem =
       ip === undefined || !cidrContains(this.#range, ip)
         ? `failed to allocate IP ${address}: the provided IP (${address}) is not in the valid range. The range of valid IPs is ${this.#rangeText}`
-        : this.#usedAddresses().has(address)
+        : this.#isTaken(addressPrefix + address)
           ? `failed to allocate IP ${address}: provided IP is already allocated`
           : undefined;
     if (problem === undefined) return;
@@ -123,20 +134,10 @@ export class ServiceAddresses {
     ]);
   }
 
-  #usedAddresses(): Set<string> {
-    const used = new Set<string>();
-    for (const entry of this.#services().list("")) {
-      const address = (entry.decode()["spec"] as ServiceSpec | undefined)?.clusterIP;
-      if (address !== undefined) used.add(address);
-    }
-    return used;
-  }
-
   /** Random, above the part of the range that is left for addresses that people choose. */
   #freeAddress(): string {
     const size = 2 ** (32 - this.#range.bits) - 2;
     const reserved = Math.min(Math.max(16, Math.floor(size / 16)), 256, Math.floor(size / 2));
-    const used = this.#usedAddresses();
     const start = this.#random.integer(Math.max(1, size - reserved));
     for (let step = 0; step < size; step++) {
       const index =
@@ -144,7 +145,7 @@ export class ServiceAddresses {
           ? reserved + 1 + ((start + step) % (size - reserved))
           : step - (size - reserved) + 1;
       const address = this.at(index);
-      if (!used.has(address)) return address;
+      if (!this.#isTaken(addressPrefix + address)) return address;
     }
     throw internalError(new Error("failed to allocate a serviceIP: range is full"));
   }
@@ -158,25 +159,26 @@ export class ServiceAddresses {
       if (spec.type !== "LoadBalancer") for (const each of ports) delete each.nodePort;
       return;
     }
-    const used = this.#usedPorts();
+    const chosen = new Set<number>();
+    const isUsed = (port: number): boolean => chosen.has(port) || this.#isTaken(portPrefix + String(port));
     const own = new Set((old.ports ?? []).map((each) => each.nodePort));
     for (const [index, each] of ports.entries()) {
       const before = (old.ports ?? []).find(
         (known) => known.port === each.port && known.protocol === each.protocol,
       );
       if ((each.nodePort ?? 0) === 0 && before?.nodePort !== undefined) each.nodePort = before.nodePort;
-      if ((each.nodePort ?? 0) === 0) each.nodePort = this.#freePort(used);
-      else if (!own.has(each.nodePort)) this.#checkGivenPort(object, index, each.nodePort ?? 0, used);
-      used.add(each.nodePort ?? 0);
+      if ((each.nodePort ?? 0) === 0) each.nodePort = this.#freePort(isUsed);
+      else if (!own.has(each.nodePort)) this.#checkGivenPort(object, index, each.nodePort ?? 0, isUsed);
+      chosen.add(each.nodePort ?? 0);
     }
   }
 
-  #checkGivenPort(object: KubeObject, index: number, port: number, used: ReadonlySet<number>): void {
+  #checkGivenPort(object: KubeObject, index: number, port: number, isUsed: (port: number) => boolean): void {
     const { first, last } = this.#ports;
     const problem =
       port < first || port > last
         ? `provided port is not in the valid range. The range of valid ports is ${first}-${last}`
-        : used.has(port)
+        : isUsed(port)
           ? "provided port is already allocated"
           : undefined;
     if (problem === undefined) return;
@@ -185,23 +187,13 @@ export class ServiceAddresses {
     ]);
   }
 
-  #usedPorts(): Set<number> {
-    const used = new Set<number>();
-    for (const entry of this.#services().list("")) {
-      for (const each of (entry.decode()["spec"] as ServiceSpec | undefined)?.ports ?? []) {
-        if (each.nodePort !== undefined) used.add(each.nodePort);
-      }
-    }
-    return used;
-  }
-
-  #freePort(used: ReadonlySet<number>): number {
+  #freePort(isUsed: (port: number) => boolean): number {
     const { first, last } = this.#ports;
     const count = last - first + 1;
     const start = this.#random.integer(count);
     for (let step = 0; step < count; step++) {
       const port = first + ((start + step) % count);
-      if (!used.has(port)) return port;
+      if (!isUsed(port)) return port;
     }
     throw internalError(new Error("failed to allocate a nodePort: range is full"));
   }

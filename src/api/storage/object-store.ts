@@ -3,6 +3,7 @@
  * upstream's guaranteed update (try with what the cache has, and again with the newest when that was
  * stale). It knows keys, bytes and revisions, not what the objects mean.
  */
+import { StatusError } from "#base/errors.ts";
 import type { Backend, Compare, Operation } from "#base/backend.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { deepEqual } from "#kinds/equality.ts";
@@ -80,8 +81,8 @@ export class ObjectStore {
     const key = objectKey(place.stored, place.namespace, place.name);
     const value = place.stored.codec.encode(object);
     if (control.dryRun === true) {
-      if ((await this.readNewest(place)) !== undefined)
-        throw alreadyExistsError(place.groupResource, place.name);
+      const existing = await this.readNewest(place);
+      if (existing !== undefined) throw taken(place, existing);
       return this.#entryOf(place, key, value, Number(object.metadata.resourceVersion ?? 0));
     }
     const result = await this.#backend.transact({
@@ -91,9 +92,8 @@ export class ObjectStore {
       ...(control.fenceTerm === undefined ? {} : { fenceTerm: control.fenceTerm }),
     });
     if (!result.succeeded) {
-      if (control.companions === undefined || (await this.readNewest(place)) !== undefined) {
-        throw alreadyExistsError(place.groupResource, place.name);
-      }
+      const existing = await this.readNewest(place);
+      if (control.companions === undefined || existing !== undefined) throw taken(place, existing);
       throw new ReservationTaken();
     }
     return this.#entryOf(place, key, value, result.revision);
@@ -199,6 +199,14 @@ export class ObjectStore {
       revision,
     );
   }
+}
+
+function taken(place: ObjectPlace, existing: Entry | undefined): StatusError {
+  const error = alreadyExistsError(place.groupResource, place.name);
+  if (existing?.decode().metadata.deletionTimestamp === undefined) return error;
+  return new StatusError(error.reason, `object is being deleted: ${error.message}`, {
+    details: error.details ?? {},
+  });
 }
 
 function sameObject(current: Entry, object: KubeObject): boolean {

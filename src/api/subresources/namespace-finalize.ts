@@ -1,4 +1,4 @@
-/** PUT namespaces/finalize: changes spec.finalizers alone; without any left a terminating namespace goes. */
+/** PUT namespaces/finalize: changes spec.finalizers and the metadata; without any left a terminating namespace goes. */
 import type { KubeObject } from "#kinds/object.ts";
 import { applyUpdate, checkNames, expectedKind } from "../rest/write.ts";
 import { readWriteOptions } from "../rest/write-options.ts";
@@ -14,20 +14,18 @@ export const finalizeHandlers: MethodHandlers = {
       options.fieldValidation,
       request.warnings,
     );
+    request.resource.kind.applyDefaults?.(given);
     checkNames(request, given);
     const finalizers = (given["spec"] as { finalizers?: string[] } | undefined)?.finalizers ?? [];
     return applyUpdate(core, request, options, {
       mayCreate: false,
       produce(live) {
-        const object: KubeObject = live ?? given;
-        const spec = { ...(object["spec"] as Record<string, unknown> | undefined) };
+        const object: KubeObject = structuredClone(given);
+        const spec = { ...(live?.["spec"] as Record<string, unknown> | undefined) };
         if (finalizers.length === 0) delete spec["finalizers"];
         else spec["finalizers"] = finalizers;
         object["spec"] = spec;
-        const { resourceVersion, uid } = given.metadata;
-        if (resourceVersion === undefined) delete object.metadata.resourceVersion;
-        else object.metadata.resourceVersion = resourceVersion;
-        if (uid !== undefined) object.metadata.uid = uid;
+        object["status"] = live?.["status"];
         return object;
       },
     });

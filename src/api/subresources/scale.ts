@@ -11,20 +11,21 @@ import type { LabelSelector } from "#kinds/label-selector.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
+import { applyPatch, updateManagedFields } from "../apply/managed-fields.ts";
+import { isObject, sortedByKey } from "../patch/json.ts";
 import { applyJsonPatch } from "../patch/json-patch.ts";
 import { applyMergePatch } from "../patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "../patch/strategic.ts";
 import type { Resource } from "../registry.ts";
 import type { Answer } from "../rest/answer.ts";
-import { parsePatch, patchFormat } from "../rest/patch.ts";
+import { parseApplied, parsePatch, patchFormat } from "../rest/patch.ts";
 import { placeOf } from "../rest/stored.ts";
 import { applyUpdate, checkNames, liveObject } from "../rest/write.ts";
-import { readWriteOptions } from "../rest/write-options.ts";
+import { managerOf, readWriteOptions } from "../rest/write-options.ts";
 import type { WriteOptions } from "../rest/write-options.ts";
-import { methodNotAllowedOnPath, notFoundError } from "../status.ts";
-import { decodeObject, decodeValue } from "../wire/body.ts";
+import { internalError, methodNotAllowedOnPath, notFoundError, unclassifiedError } from "../status.ts";
+import { decodeObject } from "../wire/body.ts";
 import type { ExpectedKind } from "../wire/body.ts";
-import { parseYaml } from "../wire/yaml.ts";
 import type { MethodHandlers } from "./special.ts";
 
 const schemaName = "io.k8s.api.autoscaling.v1.Scale";
@@ -50,51 +51,73 @@ export const scaleHandlers: MethodHandlers = {
   async PATCH(core, request) {
     const format = patchFormat(request.http, request.resource);
     const options = readWriteOptions("PatchOptions", request.http, request.query, format === "apply");
-    const make = patchMaker(request, format, options);
+    if (format === "apply") return applyScale(core, request, options);
+    const patch = parsePatch(request.http, format, options.fieldValidation, request.warnings);
     return writeScale(core, request, options, (live) => {
-      const scale = make(scaleOf(request.resource, live));
+      const scale = patchedScale(request, live, patch.value, format);
       checkNames(request, scale);
       return scale;
     });
   },
 };
 
-function patchMaker(
-  request: ResourceRequest,
-  format: ReturnType<typeof patchFormat>,
-  options: WriteOptions,
-): (live: Scale) => Scale {
-  if (format === "apply") {
-    const { value, duplicates } = parseYaml(Buffer.from(request.http.body).toString("utf8"));
-    return (live) => {
-      const applied = decodeValue(
-        value as Record<string, unknown>,
-        scaleKind,
-        duplicates,
-        options.fieldValidation,
-        request.warnings,
-      ) as Scale;
-      return { ...live, ...(applied.spec === undefined ? {} : { spec: applied.spec }) };
-    };
-  }
-  const patch = parsePatch(request.http, format, options.fieldValidation, request.warnings);
-  return (live) => {
-    const document = live as unknown as Record<string, unknown>;
-    const result =
-      format === "json"
-        ? applyJsonPatch(document, patch.value)
-        : format === "merge"
-          ? applyMergePatch(document, patch.value)
-          : applyStrategicMergePatch(document as never, patch.value, findSchema(schemaName), findSchema);
-    const decoded = decode(schemaName, result);
-    const problem = decoded.errors[0];
-    if (problem !== undefined) {
-      throw invalidError({ group: "", kind: "", name: "" }, [
-        invalid("patch", JSON.stringify(result), problem),
-      ]);
-    }
-    return decoded.object as unknown as Scale;
+function patchedScale(
+  { resource }: ResourceRequest,
+  live: KubeObject,
+  patch: unknown,
+  format: "json" | "merge" | "strategic",
+): Scale {
+  const scale = scaleOf(resource, live);
+  const { managedFields } = live.metadata;
+  const document = {
+    ...scale,
+    metadata: { ...scale.metadata, ...(managedFields === undefined ? {} : { managedFields }) },
   };
+  const result =
+    format === "json"
+      ? applyJsonPatch(document, patch)
+      : format === "merge"
+        ? applyMergePatch(document, patch)
+        : applyStrategicMergePatch(document as never, patch, findSchema(schemaName), findSchema);
+  const decoded = decode(schemaName, result);
+  const problem = decoded.errors[0];
+  if (problem !== undefined) {
+    throw invalidError({ group: "", kind: "", name: "" }, [
+      invalid("patch", JSON.stringify(isObject(result) ? sortedByKey(result) : result), problem),
+    ]);
+  }
+  return decoded.object as unknown as Scale;
+}
+
+/** An apply of a Scale is an apply of the object with nothing but its replicas. */
+async function applyScale(core: ApiCore, request: ResourceRequest, options: WriteOptions): Promise<Answer> {
+  const { resource } = request;
+  const applied = parseApplied(request, options, { apiVersion: "autoscaling/v1", kind: "Scale" }) as Scale;
+  if (resource.custom)
+    throw unclassifiedError(
+      `failed to convert new object (/${request.info.name}; autoscaling/v1, Kind=Scale) to proper version: request to convert CR to an invalid group/version: autoscaling/v1`,
+    );
+  const configuration: KubeObject = {
+    apiVersion: resource.groupVersion,
+    kind: resource.kind.kind,
+    metadata: structuredClone(applied.metadata),
+  };
+  const replicas = replicasOf(request, applied);
+  setPath(configuration, descriptionOf(resource).specReplicasPath, replicas);
+  return update(core, request, options, false, (live) => {
+    const result = applyPatch({
+      live,
+      applied: configuration,
+      manager: options.fieldManager,
+      force: options.force ?? false,
+      subresource: "scale",
+      apiVersion: resource.groupVersion,
+      schema: resource.schema ?? findSchema(resource.kind.schemaName),
+      now: undefined,
+    });
+    checkNames(request, result);
+    return result;
+  });
 }
 
 async function writeScale(
@@ -104,21 +127,43 @@ async function writeScale(
   make: (live: KubeObject) => Scale,
 ): Promise<Answer> {
   const { resource } = request;
+  const path = descriptionOf(resource).specReplicasPath;
+  return update(core, request, options, false, (live) => {
+    const scale = make(live);
+    const replicas = replicasOf(request, scale);
+    const object = structuredClone(live);
+    // Zero is absence in a Scale, and so nobody's.
+    setPath(object, path, replicas === 0 ? undefined : replicas);
+    updateManagedFields({
+      live,
+      updated: object,
+      manager: managerOf(options, request.http),
+      subresource: "scale",
+      apiVersion: resource.groupVersion,
+      schema: resource.schema ?? findSchema(resource.kind.schemaName),
+      now: undefined,
+    });
+    setPath(object, path, replicas);
+    copyIfGiven(object, scale);
+    return object;
+  });
+}
+
+async function update(
+  core: ApiCore,
+  request: ResourceRequest,
+  options: WriteOptions,
+  tracks: boolean,
+  change: (live: KubeObject) => KubeObject,
+): Promise<Answer> {
+  const { resource } = request;
   try {
     const answer = await applyUpdate(core, request, options, {
       mayCreate: false,
+      tracks,
       produce(live) {
         if (live === undefined) throw scaleNotFound(request);
-        const scale = make(live);
-        const replicas = scale.spec?.replicas ?? 0;
-        if (replicas < 0) {
-          throw invalidError({ group: "autoscaling", kind: "Scale", name: request.info.name }, [
-            invalid("spec.replicas", replicas, "must be greater than or equal to 0"),
-          ]);
-        }
-        setPath(live, descriptionOf(resource).specReplicasPath, replicas);
-        copyIfGiven(live, scale);
-        return live;
+        return change(live);
       },
     });
     if (answer.type !== "entry") return answer;
@@ -127,6 +172,19 @@ async function writeScale(
     if (error instanceof StatusError && error.reason === "NotFound") throw scaleNotFound(request);
     throw error;
   }
+}
+
+function replicasOf({ resource, info }: ResourceRequest, scale: Scale): number {
+  const replicas = scale.spec?.replicas ?? 0;
+  if (replicas >= 0) return replicas;
+  const { group, kind, scale: paths } = resource.kind;
+  throw resource.custom
+    ? invalidError({ group, kind, name: info.name }, [
+        invalid(paths?.specReplicasPath ?? "", replicas, "should be a non-negative integer"),
+      ])
+    : invalidError({ group: "autoscaling", kind: "Scale", name: info.name }, [
+        invalid("spec.replicas", replicas, "must be greater than or equal to 0"),
+      ]);
 }
 
 function copyIfGiven(live: KubeObject, scale: Scale): void {
@@ -138,7 +196,10 @@ function copyIfGiven(live: KubeObject, scale: Scale): void {
 
 function scaleNotFound(request: ResourceRequest): StatusError {
   const { group, plural } = request.resource.kind;
-  return notFoundError({ group, resource: `${plural}/scale` }, request.info.name);
+  // Upstream's older kinds name the subresource.
+  const named = ["deployments", "replicasets", "replicationcontrollers"].includes(plural);
+  const resource = named && !request.resource.custom ? `${plural}/scale` : plural;
+  return notFoundError({ group, resource }, request.info.name);
 }
 
 function descriptionOf(resource: Resource): ScaleDescription {
@@ -155,6 +216,10 @@ function scaleOf(resource: Resource, object: KubeObject): Scale {
   const description = descriptionOf(resource);
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const replicas = getPath(object, description.specReplicasPath);
+  if (replicas === undefined && resource.custom)
+    throw internalError(
+      new Error(`the spec replicas field "${description.specReplicasPath}" does not exist`),
+    );
   const selector = selectorText(getPath(object, description.labelSelectorPath));
   const given = { name, namespace, uid, resourceVersion, creationTimestamp };
   const metadata = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
@@ -201,5 +266,6 @@ function setPath(object: KubeObject, path: string, value: unknown): void {
       current = made;
     }
   }
-  current[last] = value;
+  if (value === undefined) delete current[last];
+  else current[last] = value;
 }

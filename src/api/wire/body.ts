@@ -104,6 +104,7 @@ export function decodeValue(
     const version = givenVersion.includes("/")
       ? givenVersion.slice(givenVersion.indexOf("/") + 1)
       : givenVersion;
+    throwUnknownConversion(value, givenVersion, givenKind, expected);
     throw badRequest(
       `${givenKind} in version "${version}" cannot be handled as a ${expected.kind}: no kind "${givenKind}" is registered for version "${givenVersion}" in scheme ${JSON.stringify(schemeOf(expected.group))}`,
     );
@@ -125,12 +126,30 @@ export function decodeValue(
   return object;
 }
 
+/** A kind that exists, but is another one, is decoded before upstream finds that it can't convert it. */
+function throwUnknownConversion(
+  value: Record<string, unknown>,
+  givenVersion: string,
+  givenKind: string,
+  expected: ExpectedKind,
+): void {
+  const schemaName = expected.decode === undefined ? schemaNameOfKind(givenVersion, givenKind) : undefined;
+  if (schemaName === undefined || schemeOf(expected.group) !== legacyScheme) return;
+  const given = { ...expected, kind: givenKind, version: givenVersion.split("/").at(-1) ?? "" };
+  const problem = decode(schemaName, value).errors[0];
+  const internal = expected.group === "" ? "core" : (expected.group.split(".")[0] ?? "");
+  const conversion = `converting (${given.version}.${givenKind}) to (${internal}.${expected.kind}): unknown conversion`;
+  throw badRequest(
+    `${givenKind} in version ${JSON.stringify(given.version)} cannot be handled as a ${expected.kind}: ${problem ?? conversion}`,
+  );
+}
+
+const legacyScheme = "pkg/api/legacyscheme/scheme.go:30";
+
 /** Upstream's servers of definitions and of API services have type registries of their own. */
 function schemeOf(group: string): string {
   if (group === "apiextensions.k8s.io") return "pkg/apiserver/apiserver.go:53";
-  return group === "apiregistration.k8s.io"
-    ? "pkg/apiserver/scheme/scheme.go:28"
-    : "pkg/api/legacyscheme/scheme.go:30";
+  return group === "apiregistration.k8s.io" ? "pkg/apiserver/scheme/scheme.go:28" : legacyScheme;
 }
 
 function runDecode(value: Record<string, unknown>, expected: ExpectedKind): Decoded {
