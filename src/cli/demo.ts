@@ -10,6 +10,8 @@ import type { KubeObject } from "#kinds/object.ts";
 import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
 import { requireNode } from "./node-commands.ts";
+import { findNode } from "./process-control.ts";
+import { parseTimeoutMs } from "./system.ts";
 
 /** The image that every node makes when it starts. */
 export const demoImage = "trivet.local/demo:0.1";
@@ -59,14 +61,19 @@ export async function demoCommand(
   context: CommandContext,
   flags: { dataDir: string; kubeconfig?: string; remove?: boolean; timeout: string },
 ): Promise<void> {
-  if (flags.kubeconfig === undefined) requireNode(flags.dataDir);
+  if (flags.kubeconfig === undefined) {
+    requireNode(flags.dataDir);
+    if (findNode(flags.dataDir) === undefined)
+      throw new Error(`the node is not running: start it with "trivet start"`);
+  }
+  const timeoutMs = parseTimeoutMs(flags.timeout);
   const transport = httpsTransport(
     readKubeconfig(flags.kubeconfig ?? kubeconfigPath(flags.dataDir)).transport,
   );
   const client = createClient({ transport: transport.handler, userAgent: `trivet-cli/${context.version}` });
   try {
     if (flags.remove === true) await remove(context, client);
-    else await deploy(context, client, Date.now() + Number(flags.timeout) * 1000);
+    else await deploy(context, client, Date.now() + timeoutMs);
   } finally {
     await transport.close();
   }

@@ -1,6 +1,6 @@
 /** `trivet kubectl` and `trivet config`: this node's kubeconfig for an installed kubectl, and as text. */
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
 import { findProgram } from "./system.ts";
@@ -28,6 +28,7 @@ export function configCommand(context: CommandContext, flags: { dataDir: string 
 
 function requireKubeconfig(dataDir: string): string {
   const path = kubeconfigPath(dataDir);
+  if (existsSync(dataDir)) accessSync(dataDir, constants.X_OK);
   if (!existsSync(path))
     throw new Error(`there is no kubeconfig in ${dataDir}: run "trivet up" or "trivet join" first`);
   return path;

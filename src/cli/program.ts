@@ -1,6 +1,6 @@
 /** The command line's words. What each command does stands in its own file. */
 import { Command, CommanderError, Option } from "commander";
-import { FatalError } from "#base/errors.ts";
+import { FatalError, exitCodes } from "#base/errors.ts";
 import { addonsCommand, disableCommand, enableCommand } from "./addons.ts";
 import type { CommandContext } from "./context.ts";
 import { defaultDataDir } from "./context.ts";
@@ -133,10 +133,23 @@ export async function runProgram(program: Command, args: string[]): Promise<void
       process.exitCode = error.exitCode;
       return;
     }
-    process.stderr.write(`trivet: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`trivet: ${explain(error)}\n`);
     if (process.env["TRIVET_DEBUG"] !== undefined) process.stderr.write(`${(error as Error).stack}\n`);
-    process.exitCode = error instanceof FatalError ? error.exitCode : 1;
+    process.exitCode = exitCodeOf(error);
   }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof FatalError) return error.exitCode;
+  return (error as NodeJS.ErrnoException).code === "ENOSPC" ? exitCodes.diskFull : 1;
+}
+
+function explain(error: unknown): string {
+  const { code, path } = error as NodeJS.ErrnoException;
+  if (code === "EACCES" && path !== undefined && process.getuid?.() !== 0)
+    return `${path} is for root only: run this command with sudo`;
+  if (code === "ENOSPC") return "the disk is full: make room and try again";
+  return error instanceof Error ? error.message : String(error);
 }
 
 function addImageCommands(program: Command, context: CommandContext): void {

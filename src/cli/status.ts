@@ -5,6 +5,7 @@ import { readIdentity } from "#cluster/identity.ts";
 import type { CommandContext } from "./context.ts";
 import { callManagement, NotRunningError } from "./management-client.ts";
 import { findNode } from "./process-control.ts";
+import { parseTimeoutMs } from "./system.ts";
 
 export interface NodeStatus {
   ready: boolean;
@@ -75,7 +76,7 @@ export async function statusCommand(
   if (identity.role === "worker") return workerStatus(context, options, identity.name);
   let status: NodeStatus;
   if (options.waitReady === true)
-    status = await waitReady(options.dataDir, Number(options.timeout) * 1000, (reason) =>
+    status = await waitReady(options.dataDir, parseTimeoutMs(options.timeout), (reason) =>
       context.progress.line(`waiting: ${reason}`),
     );
   else {

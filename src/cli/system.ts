@@ -112,6 +112,14 @@ export async function requirePort(port: number, purpose: string): Promise<void> 
   });
 }
 
+/** The value of --timeout in milliseconds. */
+export function parseTimeoutMs(text: string): number {
+  const seconds = Number(text);
+  if (text.trim() === "" || !Number.isFinite(seconds) || seconds < 0)
+    throw new Error(`--timeout takes a number of seconds, not "${text}"`);
+  return seconds * 1000;
+}
+
 export function systemdRuns(): boolean {
   return existsSync("/run/systemd/system");
 }

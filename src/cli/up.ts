@@ -1,8 +1,9 @@
 /** `trivet up`: everything from nothing to a Ready node. Every step can be repeated. */
+import { isIPv4 } from "node:net";
 import { hostname, homedir } from "node:os";
 import { copyFileSync, chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { createCluster } from "#cluster/join.ts";
+import { createCluster, requireNoDatastore } from "#cluster/join.ts";
 import type { NewNode } from "#cluster/join.ts";
 import { defaultPorts, defaultSettings, readIdentity } from "#cluster/identity.ts";
 import type { ClusterSettings, NodePorts } from "#cluster/identity.ts";
@@ -15,6 +16,7 @@ import {
   findProgram,
   installPackages,
   missingPackages,
+  parseTimeoutMs,
   requireDisk,
   requireLinux,
   requirePort,
@@ -42,6 +44,8 @@ export interface UpFlags extends NodeFlags {
 export async function upCommand(context: CommandContext, flags: UpFlags): Promise<void> {
   requireLinux();
   requireRoot("up");
+  const node = describeNode(flags);
+  const settings = clusterSettings(flags);
   const identity = readIdentity(flags.dataDir);
   if (identity !== undefined && findNode(flags.dataDir) !== undefined) {
     const status = await readStatus(flags.dataDir).catch(() => undefined);
@@ -52,12 +56,12 @@ export async function upCommand(context: CommandContext, flags: UpFlags): Promis
       return;
     }
   }
+  if (identity === undefined) requireNoDatastore(flags.dataDir);
   await prepareMachine(context, flags.dataDir);
   if (identity === undefined) {
-    const node = describeNode(flags);
     await requireFreePorts(node.ports);
     await context.progress.step("keys and identity", async () => {
-      await createCluster(node, clusterSettings(flags));
+      await createCluster(node, settings);
       return `created in ${flags.dataDir}`;
     });
   } else if (findNode(flags.dataDir) === undefined) await requireFreePorts(identity.ports);
@@ -84,6 +88,8 @@ export function describeNode(flags: NodeFlags): NewNode {
       `"${name}" can't be a node's name: lower-case letters, digits, "-" and "." are allowed (choose one with --name)`,
     );
   const address = flags.address ?? defaultAddress();
+  if (!isIPv4(address)) throw new Error(`--address takes an IPv4 address of this machine, not "${address}"`);
+  parseTimeoutMs(flags.timeout);
   return {
     dataDir: flags.dataDir,
     name,
@@ -114,7 +120,7 @@ export async function startAndWait(context: CommandContext, flags: NodeFlags): P
     const stopWatching = new AbortController();
     try {
       await Promise.race([
-        waitReady(flags.dataDir, Number(flags.timeout) * 1000, report),
+        waitReady(flags.dataDir, parseTimeoutMs(flags.timeout), report),
         whenNodeDies(flags.dataDir, stopWatching.signal),
       ]);
     } finally {

@@ -3,9 +3,11 @@
  * key material. Nothing is written before the cluster has agreed.
  */
 import type { X509Certificate } from "node:crypto";
+import { existsSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
+import { join } from "node:path";
 import { connect as tlsConnect } from "node:tls";
-import { StatusError } from "#base/errors.ts";
+import { FatalError, StatusError } from "#base/errors.ts";
 import { createRequest, fingerprint } from "./certificates.ts";
 import type { NodeIdentity, NodePorts } from "./identity.ts";
 import { writeIdentity } from "./identity.ts";
@@ -40,8 +42,10 @@ export async function createCluster(
     endpoints: [],
     state: "creating",
   };
-  writeIdentity(node.dataDir, identity);
+  requireNoDatastore(node.dataDir);
+  // The identity last: what was interrupted before it counts as no node and is made anew.
   writeAuthorities(node.dataDir, await createAuthorities());
+  writeIdentity(node.dataDir, identity);
   return identity;
 }
 
@@ -52,6 +56,7 @@ export async function joinCluster(
   role: NodeRole,
   version: string,
 ): Promise<NodeIdentity> {
+  requireNoDatastore(node.dataDir);
   const authorityCertificate = await fetchAuthority(invitation);
   const pending = role === "worker" ? await createRequest(`system:node:${node.name}`) : undefined;
   const answer = await requestAdmission(invitation.endpoint, authorityCertificate, {
@@ -86,6 +91,15 @@ export async function joinCluster(
     });
   writeIdentity(node.dataDir, identity);
   return identity;
+}
+
+/** New keys beside an old datastore would make its data unreadable to everyone who trusts the old ones. */
+export function requireNoDatastore(dataDir: string): void {
+  if (existsSync(join(dataDir, "replica")))
+    throw new FatalError(
+      "badDataDir",
+      `${dataDir} has a datastore but no node.json: restore node.json, or run "trivet reset --yes" to begin anew`,
+    );
 }
 
 /** The authority's certificate that the endpoint presents, checked against the invitation's fingerprint. */

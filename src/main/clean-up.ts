@@ -6,10 +6,7 @@ import { startContainerd } from "#agent/containerd.ts";
 import { RuntimeClient } from "#agent/cri/runtime-client.ts";
 import { pauseImageName } from "#agent/images/images.ts";
 import { systemClock } from "#client/system-clock.ts";
-import { serviceTable } from "#network/compile-rules.ts";
-import { runCommand } from "#network/command.ts";
-import { removeLinks } from "#network/links.ts";
-import { RulesetApplier } from "#network/ruleset-applier.ts";
+import { removeNetwork } from "#network/start.ts";
 import { createLogger } from "./logger.ts";
 import { nodePaths } from "./paths.ts";
 
@@ -35,10 +32,7 @@ export async function cleanUp(dataDir: string, report: (detail: string) => void)
   }
   unmountBelow(dataDir);
   // Only a node that had set up its network has anything to remove there.
-  if (existsSync(paths.cniData) || existsSync(paths.cniConf)) {
-    await new RulesetApplier(runCommand, logger).remove(serviceTable);
-    await removeLinks(runCommand);
-  }
+  if (existsSync(paths.cniData) || existsSync(paths.cniConf)) await removeNetwork();
   await removeCgroups();
 }
 

@@ -1,5 +1,5 @@
 /** `trivet serve`: runs the node of a data directory in the foreground until it is asked to stop. */
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import type { ServeOptions } from "#cli/context.ts";
 import { removePidFile, writePidFile, findNode } from "#cli/process-control.ts";
 import { defaultAddress } from "#cli/system.ts";
@@ -58,10 +58,6 @@ async function start(
 /** A data directory without a node becomes the first node of a new cluster. */
 async function newCluster(options: ServeOptions, components: string): Promise<NodeIdentity> {
   const apiOnly = components === "api";
-  if (existsSync(`${options.dataDir}/replica`))
-    throw new Error(
-      `${options.dataDir} has a datastore but no node.json: restore node.json, or run "trivet reset" to begin anew`,
-    );
   return createCluster(
     {
       dataDir: options.dataDir,
