@@ -170,6 +170,7 @@ export class Dispatcher {
       transforms: true,
     });
     if (info.verb === "watch" && info.subresource === "") {
+      if (!resource.kind.verbs.includes("watch")) throw methodNotSupported(resource.groupResource, "watch");
       return watchObjects(this.#core, resourceRequest, representation);
     }
     const answer = await handler(this.#core, resourceRequest);

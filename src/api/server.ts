@@ -80,7 +80,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const authenticator = new Authenticator(tokens, options.authenticateToken);
   const agents = new AgentProxy(options.agentDialer);
   let listener: Listener | undefined;
-  const openApi = new OpenApiPublisher({ kinds: () => registry.all(), version: "1.32" });
+  const openApi = new OpenApiPublisher({ kinds: () => registry.all(), version: "1.32", clock });
   registry.onChange(() => openApi.invalidate());
   const discovery = new DiscoveryPages({
     registry,
@@ -168,6 +168,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       startUp.close();
       endpoints?.close();
       customResources.close();
+      openApi.close();
       hub.close();
       await listener?.close();
     },

@@ -3,7 +3,6 @@
  * unreachable for a while (DefaultTolerationSeconds), and to nodes: the taint of one that is not ready
  * yet (TaintNodesByCondition).
  */
-import { invalid, invalidError } from "#kinds/field-error.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import type { ResourceRegistry } from "../registry.ts";
 import { forbiddenError } from "../status.ts";
@@ -73,7 +72,15 @@ export function priority(registry: ResourceRegistry): AdmissionPlugin {
       }
       spec.priority = value;
       if (chosen !== undefined && name === "") spec.priorityClassName = chosen.metadata.name ?? "";
-      spec.preemptionPolicy ??= chosen?.preemptionPolicy ?? "PreemptLowerPriority";
+      const preemption = chosen?.preemptionPolicy ?? "PreemptLowerPriority";
+      if (spec.preemptionPolicy !== undefined && spec.preemptionPolicy !== preemption) {
+        throw forbiddenError(
+          request.resource.groupResource,
+          request.name,
+          `the string value of PreemptionPolicy (${spec.preemptionPolicy}) must not be provided in pod spec; priority admission controller computed ${preemption} from the given PriorityClass name`,
+        );
+      }
+      spec.preemptionPolicy = preemption;
     },
     validate(request) {
       const { kind } = request.resource;
@@ -164,9 +171,11 @@ export function runtimeClass(registry: ResourceRegistry): AdmissionPlugin {
       for (const [key, value] of Object.entries(found.scheduling?.nodeSelector ?? {})) {
         const given = spec.nodeSelector?.[key];
         if (given !== undefined && given !== value) {
-          throw invalidError({ group: "", kind: "Pod", name: request.name }, [
-            invalid("spec.nodeSelector", spec.nodeSelector, `conflicts with the RuntimeClass: ${key}`),
-          ]);
+          throw forbiddenError(
+            request.resource.groupResource,
+            request.name,
+            `conflict: runtimeClass.scheduling.nodeSelector[${key}] = ${value}; pod.spec.nodeSelector[${key}] = ${given}`,
+          );
         }
         spec.nodeSelector = { ...spec.nodeSelector, [key]: value };
       }

@@ -1,10 +1,12 @@
 /**
  * The node authorizer: what a node's agent may read and write, from the pods that are bound to it
- * (k8s.io/kubernetes, plugin/pkg/auth/authorizer/node). Relations are looked up in the pods' cache.
+ * (k8s.io/kubernetes, plugin/pkg/auth/authorizer/node). Relations are kept in an index of the pods' cache.
  */
 import type { HttpUser } from "#base/http.ts";
-import type { KubeObject } from "#kinds/object.ts";
+import { CacheIndex } from "../cache/cache-index.ts";
+import type { Entry } from "../cache/entry.ts";
 import type { ResourceRegistry } from "../registry.ts";
+import { storedOf } from "../rest/stored.ts";
 import { noOpinion } from "./authorizer.ts";
 import type { Attributes, Authorizer, Decision } from "./authorizer.ts";
 import { expandRule } from "../bootstrap/rbac.ts";
@@ -49,10 +51,10 @@ const nodeRules = (defaultClusterRoles.find((each) => each.name === "system:node
 const reads: ReadonlySet<string> = new Set(["get", "list", "watch"]);
 
 export class NodeAuthorizer implements Authorizer {
-  readonly #registry: ResourceRegistry;
+  readonly #references: CacheIndex;
 
   constructor(registry: ResourceRegistry) {
-    this.#registry = registry;
+    this.#references = new CacheIndex(() => storedOf(registry.builtIn("", "pods")).cache, referencesOf);
   }
 
   authorize(attributes: Attributes): Decision {
@@ -66,9 +68,7 @@ export class NodeAuthorizer implements Authorizer {
         return this.#related(attributes, nodeName, resource);
       }
       if (resource === "serviceaccounts" && subresource === "token" && verb === "create") {
-        return this.#podsOf(nodeName, attributes.namespace).some(
-          (pod) => pod.spec.serviceAccountName === attributes.name,
-        )
+        return this.#isReferred(nodeName, resource, attributes.namespace, attributes.name)
           ? allow
           : this.#unrelated(nodeName);
       }
@@ -106,21 +106,32 @@ export class NodeAuthorizer implements Authorizer {
         ),
       };
     if (resource === "persistentvolumes") return this.#byRules(attributes);
-    const isRelated = this.#podsOf(nodeName, namespace).some((pod) =>
-      references(pod.spec, resource).has(name),
-    );
-    return isRelated ? allow : this.#unrelated(nodeName);
+    return this.#isReferred(nodeName, resource, namespace, name) ? allow : this.#unrelated(nodeName);
   }
 
-  #podsOf(nodeName: string, namespace: string): { spec: PodSpec }[] {
-    const stored = this.#registry.builtIn("", "pods").stored;
-    const pods: { spec: PodSpec }[] = [];
-    for (const entry of stored?.cache.list(namespace) ?? []) {
-      const pod = entry.decode() as KubeObject & { spec?: PodSpec };
-      if (pod.spec?.nodeName === nodeName) pods.push({ spec: pod.spec });
-    }
-    return pods;
+  /** Whether a pod that is bound to the node refers to the object. */
+  #isReferred(node: string, resource: string, namespace: string, name: string): boolean {
+    return this.#references.has(referenceKey(node, resource, namespace, name));
   }
+}
+
+const relatedResources = ["secrets", "configmaps", "persistentvolumeclaims"] as const;
+
+function referenceKey(node: string, resource: string, namespace: string, name: string): string {
+  return `${node} ${resource} ${namespace}/${name}`;
+}
+
+function referencesOf(entry: Entry): string[] {
+  const spec = entry.decode()["spec"] as PodSpec | undefined;
+  const node = spec?.nodeName ?? "";
+  if (spec === undefined || node === "") return [];
+  const account = spec.serviceAccountName ?? "";
+  return [
+    ...(account === "" ? [] : [referenceKey(node, "serviceaccounts", entry.namespace, account)]),
+    ...relatedResources.flatMap((resource) =>
+      [...references(spec, resource)].map((name) => referenceKey(node, resource, entry.namespace, name)),
+    ),
+  ];
 }
 
 /** Names of the objects of one resource that a pod refers to. */

@@ -7,11 +7,13 @@ import http from "node:http";
 import http2 from "node:http2";
 import tls from "node:tls";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { HttpRequest, HttpResponse, HttpUser } from "#base/http.ts";
 import { FatalError } from "#base/errors.ts";
 import { ByteStream } from "../cache/byte-stream.ts";
 import type { Peer } from "../auth/authenticate.ts";
 import type { ListenOptions } from "../options.ts";
+import { badRequest, methodNotAllowedOnPath } from "../status.ts";
 import { maxBodyBytes } from "../wire/body.ts";
 
 export interface ListenerHandlers {
@@ -50,6 +52,7 @@ export async function listen(options: ListenOptions, handlers: ListenerHandlers)
       serveHttp1(request, response, handlers);
     },
   );
+  http1Server.on("clientError", answerBrokenHttp1);
   http1Server.on("upgrade", (request: http.IncomingMessage, socket: Socket, head: Buffer) => {
     const abort = new AbortController();
     socket.on("close", () => abort.abort());
@@ -105,6 +108,25 @@ export async function listen(options: ListenOptions, handlers: ListenerHandlers)
       await closed;
     },
   };
+}
+
+/** What the parser could not read: an unknown method is a method that is not allowed, all else a bad request. */
+function answerBrokenHttp1(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status =
+    error.code === "HPE_INVALID_METHOD" ? methodNotAllowedOnPath() : badRequest("malformed request");
+  const body = `${JSON.stringify(status.toStatus())}\n`;
+  const head = [
+    `HTTP/1.1 ${status.code} ${http.STATUS_CODES[status.code] ?? ""}`,
+    "Content-Type: application/json",
+    "Cache-Control: no-cache, private",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "Connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
 function peerOf(socket: unknown): Peer {

@@ -1,6 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
+import type { Clock } from "#base/ports.ts";
 import { allKinds } from "#kinds/all.ts";
 import { goldenAbsent } from "#api/apply/golden-schemas.test-suite.ts";
 import type { Schema } from "#kinds/schema.ts";
@@ -11,7 +12,20 @@ type Document = {
   components: { schemas: Record<string, Schema> };
 };
 
-const publisher = new OpenApiPublisher({ kinds: () => allKinds.map((kind) => ({ kind })), version: "1.32" });
+let expire: (() => void) | undefined;
+const clock: Clock = {
+  nowMs: () => 0,
+  monotonicMs: () => 0,
+  setTimer(_delayMs, callback) {
+    expire = callback;
+    return { cancel: () => {} };
+  },
+};
+const publisher = new OpenApiPublisher({
+  kinds: () => allKinds.map((kind) => ({ kind })),
+  version: "1.32",
+  clock,
+});
 
 function documentOf(path: string): Document {
   const document = publisher.document(path);
@@ -53,7 +67,7 @@ test("a custom kind is published with its own schema", () => {
     kind: "Widget",
     plural: "widgets",
   };
-  const custom = new OpenApiPublisher({ kinds: () => [{ kind, schema }], version: "1.32" });
+  const custom = new OpenApiPublisher({ kinds: () => [{ kind, schema }], version: "1.32", clock });
   const document = JSON.parse(custom.document("apis/example.com/v1")?.body ?? "") as Document & {
     info: unknown;
   };
@@ -116,3 +130,13 @@ function sameJson(left: unknown, right: unknown): boolean {
   };
   return JSON.stringify(normal(left)) === JSON.stringify(normal(right));
 }
+
+test("a document that nobody has asked for is forgotten and made again, with the same hash", () => {
+  const index = publisher.index();
+  const before = publisher.document("apis/apps/v1");
+  expire?.();
+  const after = publisher.document("apis/apps/v1");
+  assert.notEqual(after, before);
+  assert.deepEqual(after, before);
+  assert.deepEqual(publisher.index(), index);
+});

@@ -1,9 +1,10 @@
 /**
  * Publishes OpenAPI: the v3 index, one v3 document per group and version, and the v2 document, made from
- * the kinds that are served. Documents are made when they are first asked for and kept until the kinds
- * change; their hash is in the index, so that clients may cache them for ever.
+ * the kinds that are served. Documents are made when they are asked for and kept until the kinds change
+ * or nobody has asked for a while; their hash is in the index, so that clients may cache them for ever.
  */
 import { createHash } from "node:crypto";
+import type { Clock, Timer } from "#base/ports.ts";
 import type { AnyKind } from "#kinds/kind.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { findSchema } from "#kinds/schemas.ts";
@@ -24,21 +25,34 @@ export interface PublishedDocument {
   hash: string;
 }
 
+/** The documents are megabytes and their readers cache them: they are not kept for longer than this. */
+const keptMs = 60_000;
+
 export class OpenApiPublisher {
   readonly #kinds: () => Iterable<PublishedKind>;
   readonly #version: string;
+  readonly #clock: Clock;
   #documents = new Map<string, PublishedDocument>();
+  /** Hashes of all documents that have been made since the kinds changed; they outlive the documents. */
+  #hashes = new Map<string, string>();
+  #idle: Timer | undefined;
   #paths: readonly string[] | undefined;
 
   /** `kinds` gives what is served now; call `invalidate` when that changes. `version` is "1.32". */
-  constructor(options: { kinds: () => Iterable<PublishedKind>; version: string }) {
+  constructor(options: { kinds: () => Iterable<PublishedKind>; version: string; clock: Clock }) {
+    this.#clock = options.clock;
     this.#kinds = options.kinds;
     this.#version = options.version;
   }
 
   invalidate(): void {
     this.#documents = new Map();
+    this.#hashes = new Map();
     this.#paths = undefined;
+  }
+
+  close(): void {
+    this.#idle?.cancel();
   }
 
   /** The answer to /openapi/v3. Making it makes every document, since it names their hashes. */
@@ -47,7 +61,7 @@ export class OpenApiPublisher {
       paths: Object.fromEntries(
         this.#allPaths().map((path) => [
           path,
-          { serverRelativeURL: `/openapi/v3/${path}?hash=${this.document(path)?.hash ?? ""}` },
+          { serverRelativeURL: `/openapi/v3/${path}?hash=${this.#hashOf(path)}` },
         ]),
       ),
     }));
@@ -57,6 +71,10 @@ export class OpenApiPublisher {
   document(path: string): PublishedDocument | undefined {
     if (!this.#allPaths().includes(path)) return undefined;
     return this.#remember(`v3/${path}`, () => this.#build(path));
+  }
+
+  #hashOf(path: string): string {
+    return this.#hashes.get(`v3/${path}`) ?? this.document(path)?.hash ?? "";
   }
 
   /** The answer to /openapi/v2, as JSON. */
@@ -81,12 +99,15 @@ export class OpenApiPublisher {
   }
 
   #remember(key: string, make: () => Json): PublishedDocument {
+    this.#idle?.cancel();
+    this.#idle = this.#clock.setTimer(keptMs, () => this.#documents.clear());
     const known = this.#documents.get(key);
     if (known !== undefined) return known;
     const body = JSON.stringify(make());
     const hash = createHash("sha512").update(body).digest("hex").toUpperCase();
     const document = { body, hash };
     this.#documents.set(key, document);
+    this.#hashes.set(key, hash);
     return document;
   }
 

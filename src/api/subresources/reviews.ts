@@ -5,7 +5,7 @@
 import type { HttpUser } from "#base/http.ts";
 import { invalid, invalidError } from "#kinds/field-error.ts";
 import type { FieldError } from "#kinds/field-error.ts";
-import type { KubeObject } from "#kinds/object.ts";
+import type { KubeObject, ObjectMeta } from "#kinds/object.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { updateManagedFields } from "../apply/managed-fields.ts";
@@ -28,6 +28,13 @@ interface ResourceAttributes {
   resource?: string;
   subresource?: string;
   name?: string;
+  fieldSelector?: SelectorAttributes;
+  labelSelector?: SelectorAttributes;
+}
+
+interface SelectorAttributes {
+  rawSelector?: string;
+  requirements?: unknown[];
 }
 
 interface ReviewSpec {
@@ -124,8 +131,18 @@ function attributesOfReview(user: HttpUser, spec: ReviewSpec): Attributes {
   };
 }
 
+/** A review is a question, not an object: it has no name, labels or anything else of its own. */
+function metadataErrors(form: "self" | "subject" | "local", metadata: ObjectMeta): FieldError[] {
+  const own = Object.entries(metadata)
+    .filter(([name]) => name !== "creationTimestamp" && name !== "managedFields")
+    .filter(([name]) => form !== "local" || name !== "namespace")
+    .filter(([, value]) => value !== undefined && value !== "");
+  if (own.length === 0) return [];
+  return [invalid("metadata", Object.fromEntries(own), "must be empty")];
+}
+
 function checkReview(form: "self" | "subject" | "local", spec: ReviewSpec, object: KubeObject): void {
-  const errors: FieldError[] = [];
+  const errors = metadataErrors(form, object.metadata);
   const { resourceAttributes, nonResourceAttributes } = spec;
   if (resourceAttributes !== undefined && nonResourceAttributes !== undefined) {
     errors.push({
@@ -141,6 +158,12 @@ function checkReview(form: "self" | "subject" | "local", spec: ReviewSpec, objec
       message:
         'Invalid value: "null": exactly one of nonResourceAttributes or resourceAttributes must be specified',
     });
+  }
+  for (const name of ["fieldSelector", "labelSelector"] as const) {
+    const { rawSelector = "", requirements = [] } = resourceAttributes?.[name] ?? {};
+    if (rawSelector === "" || requirements.length === 0) continue;
+    const field = `spec.resourceAttributes.${name}.rawSelector`;
+    errors.push(invalid(field, rawSelector, "may not specified at the same time as requirements"));
   }
   if (form !== "self" && (spec.user ?? "") === "" && (spec.groups ?? []).length === 0) {
     errors.push(invalid("spec.user", "", "at least one of user or group must be specified"));
