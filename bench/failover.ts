@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { makePeerTls } from "#replica/certificates.fixture.ts";
+import { makePeerAuthority } from "#replica/certificates.fixture.ts";
 import { testLogger } from "#replica/cluster.fixture.ts";
 import { startReplica } from "#replica/start-replica.ts";
 import type { JoinGrant, PeerTls, ReplicaOptions, ReplicaStatus } from "#replica/types.ts";
@@ -100,7 +100,7 @@ interface Member {
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { kills: { type: "string", default: "20" } } });
   const directory = mkdtempSync(join(tmpdir(), "trivet-bench-failover-"));
-  const tls = await makePeerTls();
+  const issue = await makePeerAuthority();
   const acknowledged: string[] = [];
   const members: Member[] = [];
   const pausesMs: number[] = [];
@@ -115,6 +115,7 @@ async function main(): Promise<void> {
       acknowledged.push(report.key);
       member.onAcknowledged(report);
     });
+    const tls = await issue(`m${at}`);
     member.id = await ask<string>(member, { type: "start", dataDir, port, tls, mode });
     return member;
   };

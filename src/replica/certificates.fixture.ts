@@ -1,4 +1,4 @@
-/** Certificates for tests: a peers' CA and one certificate that all replicas of a test share. */
+/** Certificates for tests: a peers' CA and what it issues. */
 
 import "reflect-metadata";
 import { webcrypto } from "node:crypto";
@@ -7,8 +7,16 @@ import type { PeerTls } from "./types.ts";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
+/** Issues certificates for members of these names. */
+export type PeerAuthority = (name: string) => Promise<PeerTls>;
+
+/** A certificate of a new CA. */
+export async function makePeerTls(name = "replica"): Promise<PeerTls> {
+  return (await makePeerAuthority())(name);
+}
+
 /** A new CA each time. */
-export async function makePeerTls(): Promise<PeerTls> {
+export async function makePeerAuthority(): Promise<PeerAuthority> {
   x509.cryptoProvider.set(webcrypto as Crypto);
   const caKeys = await generateKeys();
   const notBefore = new Date(Date.now() - 60_000);
@@ -21,21 +29,23 @@ export async function makePeerTls(): Promise<PeerTls> {
     signingAlgorithm: algorithm,
     extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
   });
-  const keys = await generateKeys();
-  const cert = await x509.X509CertificateGenerator.create({
-    subject: "CN=replica",
-    issuer: ca.subject,
-    publicKey: keys.publicKey,
-    signingKey: caKeys.privateKey,
-    notBefore,
-    notAfter,
-    signingAlgorithm: algorithm,
-  });
-  const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
-  return {
-    ca: ca.toString("pem"),
-    cert: cert.toString("pem"),
-    key: x509.PemConverter.encode(pkcs8, "PRIVATE KEY"),
+  return async (name) => {
+    const keys = await generateKeys();
+    const cert = await x509.X509CertificateGenerator.create({
+      subject: `CN=${name}`,
+      issuer: ca.subject,
+      publicKey: keys.publicKey,
+      signingKey: caKeys.privateKey,
+      notBefore,
+      notAfter,
+      signingAlgorithm: algorithm,
+    });
+    const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
+    return {
+      ca: ca.toString("pem"),
+      cert: cert.toString("pem"),
+      key: x509.PemConverter.encode(pkcs8, "PRIVATE KEY"),
+    };
   };
 }
 

@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "#base/ports.ts";
-import { makePeerTls } from "./certificates.fixture.ts";
+import type { PeerAuthority } from "./certificates.fixture.ts";
+import { makePeerAuthority } from "./certificates.fixture.ts";
 import { startReplica } from "./start-replica.ts";
-import type { PeerTls, ReplicaHandle, ReplicaOptions, ReplicaStatus } from "./types.ts";
+import type { ReplicaHandle, ReplicaOptions, ReplicaStatus } from "./types.ts";
 
 const verbose = process.env["TRIVET_TEST_LOG"] !== undefined;
 const line = (level: string, name: string) => (message: string, fields?: Record<string, unknown>) => {
@@ -24,20 +25,20 @@ export function testLogger(name: string): Logger {
 
 export class TestCluster {
   readonly directory = mkdtempSync(join(tmpdir(), "trivet-replica-"));
-  readonly tls: PeerTls;
+  readonly #issue: PeerAuthority;
   readonly handles: ReplicaHandle[] = [];
   readonly #overrides: Partial<ReplicaOptions>;
 
-  private constructor(tls: PeerTls, overrides: Partial<ReplicaOptions>) {
-    this.tls = tls;
+  private constructor(issue: PeerAuthority, overrides: Partial<ReplicaOptions>) {
+    this.#issue = issue;
     this.#overrides = overrides;
   }
 
   /** `count` nodes, the first of which is bootstrapped; ready when as many vote as should. */
   static async start(count: number, overrides: Partial<ReplicaOptions> = {}): Promise<TestCluster> {
-    const cluster = new TestCluster(await makePeerTls(), overrides);
+    const cluster = new TestCluster(await makePeerAuthority(), overrides);
     const first = await startReplica({
-      ...cluster.#common(0),
+      ...(await cluster.#common(0)),
       mode: { type: "bootstrap", member: { name: "node0", apiAddress: "", failureDomain: "" } },
     });
     cluster.handles.push(first);
@@ -51,7 +52,7 @@ export class TestCluster {
   /** Adds one node, which counts as started once it serves. */
   async join(): Promise<ReplicaHandle> {
     const at = this.handles.length;
-    const common = this.#common(at);
+    const common = await this.#common(at);
     const port = await freePort();
     const grant = await this.handle(0).addMember({
       name: `node${at}`,
@@ -72,7 +73,7 @@ export class TestCluster {
   /** Starts a stopped node again, on its old port. */
   async restart(at: number): Promise<ReplicaHandle> {
     const handle = await startReplica({
-      ...this.#common(at),
+      ...(await this.#common(at)),
       listen: { host: "127.0.0.1", port: this.handle(at).port },
       mode: { type: "restart" },
     });
@@ -112,11 +113,11 @@ export class TestCluster {
     return join(this.directory, `node${at}`);
   }
 
-  #common(at: number) {
+  async #common(at: number) {
     return {
       dataDir: this.dataDir(at),
       listen: { host: "127.0.0.1", port: 0 },
-      tls: this.tls,
+      tls: await this.#issue(`node${at}`),
       logger: testLogger(`node${at}`),
       ...this.#overrides,
     };

@@ -143,7 +143,7 @@ export class Governor {
     reply(encodeFrame({ type: "alive", text: "" }));
     this.#replica.ports.transport.setPeers(
       report.cluster.members
-        .map((member) => ({ id: parseMemberId(member.id), address: member.address }))
+        .map(({ id, address, name }) => ({ id: parseMemberId(id), address, name }))
         .filter((peer) => peer.id !== this.#replica.id),
     );
     this.#compareChecksum(report);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { FatalError } from "#base/errors.ts";
-import { makePeerTls } from "./certificates.fixture.ts";
+import { makePeerAuthority, makePeerTls } from "./certificates.fixture.ts";
 import { testLogger, until } from "./cluster.fixture.ts";
 import { TlsTransport } from "./peer-transport.ts";
 import type { PeerTls } from "./types.ts";
@@ -106,6 +106,27 @@ describe("TlsTransport", () => {
       assert.deepEqual(wrong.frames, []);
     });
   }
+
+  test("a member that greets as another is refused, on either side", async () => {
+    const issue = await makePeerAuthority();
+    const a = await listen(1, { tls: await issue("node1") });
+    const impostor = await listen(2, { tls: await issue("node3") });
+    const genuine = await listen(4, { tls: await issue("node4") });
+    a.transport.setPeers([
+      { id: 2, address: impostor.address, name: "node2" },
+      { id: 4, address: genuine.address, name: "node4" },
+    ]);
+    impostor.transport.setPeers([{ id: 1, address: a.address, name: "node1" }]);
+    genuine.transport.setPeers([{ id: 1, address: a.address, name: "node1" }]);
+    await until(
+      async () => send(a, 4, "hello") && send(genuine, 1, "hello"),
+      "the genuine one's connections",
+    );
+    await until(async () => a.unreachable.length >= 2 && impostor.unreachable.length >= 2, "refusals");
+    assert.equal(send(a, 2, "secret"), false);
+    assert.ok(a.frames.every(({ from }) => from === 4));
+    assert.deepEqual(impostor.frames, []);
+  });
 
   test("a certificate of another authority is refused, on either side", async () => {
     const stranger = await listen(2, { tls: await makePeerTls() });

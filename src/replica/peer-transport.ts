@@ -2,7 +2,8 @@
  * Peers over TCP with mutual TLS. Each side makes its own connections, one for raft and one for what
  * may be large, and sends on them; answers go back over the connection of the question. Who has a
  * certificate of the peers' CA is a peer; which one it is, it says in its greeting: an address may change,
- * and a wrong node behind an address is noticed.
+ * and a wrong node behind an address is noticed. Nobody can greet as another: the certificate must have the
+ * name of the member that the greeting names.
  */
 
 import { createServer, connect, createSecureContext } from "node:tls";
@@ -46,6 +47,8 @@ export class TlsTransport implements PeerTransport {
   readonly #options: TlsTransportOptions;
   readonly #server: Server;
   readonly #lines = new Map<string, Line>();
+  /** Names of the known members. */
+  #names = new Map<NodeId, string>();
   readonly #incoming = new Set<PeerConnection>();
   #tls: PeerTls;
   #events: PeerTransportEvents | undefined;
@@ -90,9 +93,10 @@ export class TlsTransport implements PeerTransport {
 
   setPeers(peers: Peer[]): void {
     const wanted = new Map(peers.map((peer) => [peer.id, peer]));
+    this.#names = new Map(peers.flatMap(({ id, name }) => (name === undefined ? [] : [[id, name] as const])));
     for (const [key, line] of this.#lines) {
       const peer = wanted.get(line.peer.id);
-      if (peer?.address === line.peer.address) continue;
+      if (peer?.address === line.peer.address && peer.name === line.peer.name) continue;
       this.#lines.delete(key);
       this.#closeLine(line);
     }
@@ -154,7 +158,7 @@ export class TlsTransport implements PeerTransport {
     const connection = new PeerConnection(socket, {
       onGreeting: (greeting) => {
         clearTimeout(opening);
-        if (!this.#isExpected(line, greeting)) return;
+        if (!this.#isExpected(line, greeting, socket)) return;
         line.open = true;
         line.retryMs = minRetryMs;
       },
@@ -168,9 +172,23 @@ export class TlsTransport implements PeerTransport {
     socket.once("secureConnect", () => connection.greet(this.#greeting(line.channel)));
   }
 
-  #isExpected(line: Line, greeting: Greeting): boolean {
-    if (greeting.id === line.peer.id && greeting.clusterId === this.#options.clusterId) return true;
+  #isExpected(line: Line, greeting: Greeting, socket: TLSSocket): boolean {
+    const right = greeting.id === line.peer.id && greeting.clusterId === this.#options.clusterId;
+    if (right && this.#isGenuine(greeting.id, socket)) return true;
     line.connection?.close(`another node answers: ${formatMemberId(greeting.id)}`);
+    return false;
+  }
+
+  /** Whether the certificate is the one of this member. A member that is not known here yet is believed. */
+  #isGenuine(id: NodeId, socket: TLSSocket): boolean {
+    const name = this.#names.get(id);
+    const subject = socket.getPeerCertificate().subject?.CN;
+    if (name === undefined || name === subject) return true;
+    this.#options.logger.warn("a peer's certificate has the name of another", {
+      peer: formatMemberId(id),
+      name,
+      certificate: String(subject),
+    });
     return false;
   }
 
@@ -202,6 +220,10 @@ export class TlsTransport implements PeerTransport {
       onGreeting: (greeting) => {
         if (greeting.clusterId !== this.#options.clusterId) {
           connection.close("a node of another cluster");
+          return;
+        }
+        if (!this.#isGenuine(greeting.id, socket)) {
+          connection.close("its certificate has the name of another");
           return;
         }
         from = greeting.id;

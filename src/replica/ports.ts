@@ -37,6 +37,8 @@ export interface Peer {
   id: NodeId;
   /** host:port */
   address: string;
+  /** The member's name, which its certificate must have. Undefined: not known, any peer's certificate will do. */
+  name?: string;
 }
 
 export interface PeerTransportEvents {

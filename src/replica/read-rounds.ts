@@ -20,27 +20,35 @@ interface Round {
 }
 
 const retryMs = 300;
+/** As for writes: without a leader for longer than elections take, waiting would only pile up clients. */
+const electionsMs = 4000;
 const maxReaders = 16384;
 
 export class ReadRounds {
   readonly #clock: Clock;
   readonly #ask: (context: string) => void;
   readonly #life: string;
+  readonly #hasLeader: () => boolean;
   #rounds = 0;
+  #leaderlessSinceMs: number;
   #waiting: Reader[] = [];
   #round: Round | undefined;
   /** Rounds that are answered, until the index is applied here. */
   #confirmed: { index: number; readers: Reader[] }[] = [];
 
   /** `ask` starts a read index round; `life` makes contexts unique among replicas and restarts. */
-  constructor(clock: Clock, life: string, ask: (context: string) => void) {
+  constructor(clock: Clock, life: string, hasLeader: () => boolean, ask: (context: string) => void) {
     this.#clock = clock;
+    this.#hasLeader = hasLeader;
+    this.#leaderlessSinceMs = clock.monotonicMs();
     this.#life = life;
     this.#ask = ask;
   }
 
   /** Resolves when the state that is applied here has every write that was acknowledged before the call. */
   read(timeoutMs: number): Promise<void> {
+    if (!this.#hasLeader() && this.#isLeaderless(this.#clock.monotonicMs()))
+      return Promise.reject(noLeaderError());
     if (this.#waiting.length >= maxReaders) return Promise.reject(overloadError());
     return new Promise((resolve, reject) => {
       this.#waiting.push({ deadlineMs: this.#clock.monotonicMs() + timeoutMs, resolve, reject });
@@ -71,8 +79,10 @@ export class ReadRounds {
 
   tick(): void {
     const now = this.#clock.monotonicMs();
+    if (this.#hasLeader()) this.#leaderlessSinceMs = now;
+    const refused = this.#isLeaderless(now);
     const alive = (reader: Reader) => {
-      if (now < reader.deadlineMs) return true;
+      if (now < reader.deadlineMs && !refused) return true;
       reader.reject(noLeaderError());
       return false;
     };
@@ -99,6 +109,10 @@ export class ReadRounds {
     this.#round = undefined;
     this.#confirmed = [];
     for (const reader of all) reader.reject(stoppedError());
+  }
+
+  #isLeaderless(now: number): boolean {
+    return now - this.#leaderlessSinceMs > electionsMs;
   }
 
   #start(readers: Reader[]): void {

@@ -56,6 +56,9 @@ test("an isolated leader steps down and refuses; its writes that nobody has are 
   await world.during(world.node(world.leader()).backend.transact(put("/kept")));
   assert.ok(["Timeout", "ServiceUnavailable"].includes(await world.during(lost)));
   await assert.rejects(world.during(world.node(old).backend.transact(put("/late"))), /no leader/);
+  const askedMs = world.clock.monotonicMs();
+  await assert.rejects(world.during(world.node(old).backend.range({ key: "/kept" })), /no leader/);
+  assert.ok(world.clock.monotonicMs() - askedMs < 5_000, "a read does not wait long for a leader");
   world.isolated.clear();
   await world.until(() => sameState(world), "equal states after healing");
 });

@@ -98,7 +98,11 @@ export class ReplicaNode {
 
   start(): void {
     const { transport } = this.#options.ports;
-    const seeds = (this.#options.peers ?? []).map(({ id, address }) => ({ id: parseMemberId(id), address }));
+    const seeds = (this.#options.peers ?? []).map(({ id, address, name }) => ({
+      id: parseMemberId(id),
+      address,
+      name,
+    }));
     transport.setPeers(seeds.filter((peer) => peer.id !== this.replica.id));
     this.replica.start();
     this.#arm();

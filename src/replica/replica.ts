@@ -136,10 +136,15 @@ export class Replica {
       },
     });
     this.proposals = new Proposals(clock, this.#route(), life);
-    this.reads = new ReadRounds(clock, `${config.memberId}-${life.toString(16)}`, (context) => {
-      this.#node.readIndex(context);
-      this.#askTurn();
-    });
+    this.reads = new ReadRounds(
+      clock,
+      `${config.memberId}-${life.toString(16)}`,
+      () => this.#node.raft.leader !== 0,
+      (context) => {
+        this.#node.readIndex(context);
+        this.#askTurn();
+      },
+    );
     this.#sender = new SnapshotSender(clock, random);
     this.#receiver = new SnapshotReceiver(this.calls, ports.state, logger);
     const history = () => this.#store;
@@ -676,7 +681,7 @@ export class Replica {
     if (cluster === undefined) return;
     this.ports.transport.setPeers(
       cluster.members
-        .map((member) => ({ id: parseMemberId(member.id), address: member.address }))
+        .map(({ id, address, name }) => ({ id: parseMemberId(id), address, name }))
         .filter((peer) => peer.id !== this.id),
     );
   }
