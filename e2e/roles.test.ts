@@ -37,7 +37,7 @@ describe("roles", { skip, timeout: 900_000 }, () => {
     assert.equal((await lab.status("n1")).highAvailability.enabled, false);
   });
 
-  test("four nodes: the standby takes a dead voter's place, which comes back as standby", async () => {
+  test("four nodes: the standby takes a dead voter's place, which comes back as standby", async (t) => {
     const lab = await TestLab.up(4);
     const all = await waitFor("three voters and a standby", 30_000, async () => {
       const seen = await roles(lab, "n1");
@@ -48,12 +48,15 @@ describe("roles", { skip, timeout: 900_000 }, () => {
     const victim = Object.keys(all).find((name) => all[name] === "voter" && name !== leader) ?? "";
     const writer = new Writer("swap", lab.kubeconfig, lab.endpoints()).start();
     await waitFor("writes", 10_000, () => writer.count > 20);
+    t.after(() => writer.stop());
+    const killedAtMs = Date.now();
     await lab.do("kill", victim);
     await waitFor(
       "the standby is a voter",
       15_000,
       async () => (await roles(lab, leader))[standby] === "voter",
     );
+    t.diagnostic(`promoted ${Date.now() - killedAtMs} ms after the kill began`);
     const { highAvailability } = await lab.status(leader);
     assert.match(
       JSON.stringify(highAvailability.decisions),

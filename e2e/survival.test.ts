@@ -152,6 +152,7 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
       15_000 - Math.min(Date.now() - killedAtMs, 14_000),
       async () => (await nodeReady(leader)) !== "True",
     );
+    t.diagnostic(`NotReady ${Date.now() - killedAtMs} ms after the kill began`);
     await waitFor("all replicas run elsewhere", 60_000, async () => {
       const pods = await readyPods("web");
       return pods.length === 3 && pods.every((each) => each.spec.nodeName !== leader);
@@ -190,6 +191,7 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
       10_000,
       () => writer.longestGapMs(cutAtMs) < Date.now() - cutAtMs - 200,
     );
+    const askedAtMs = Date.now();
     const refusal = await lab.exec(
       leader,
       "kubectl",
@@ -200,6 +202,9 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
     );
     assert.notEqual(refusal.code, 0, "the minority side refuses writes");
     assert.match(refusal.stderr, /no leader|quorum|timed out|unavailable/i);
+    const refusedMs = Date.now() - askedAtMs;
+    t.diagnostic(`the minority's refusal took ${refusedMs} ms: ${refusal.stderr.trim()}`);
+    assert.ok(refusedMs < 8_000, `the refusal took ${refusedMs} ms`);
     await lab.do("heal", leader);
     await waitFor("all replicas are equal", 30_000, async () => {
       const members = (await lab.status(others[0] ?? "")).highAvailability.members;

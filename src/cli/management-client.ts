@@ -21,11 +21,17 @@ export async function callManagement<T>(
   pathAndQuery: string,
   body?: unknown,
   timeoutMs = 30_000,
+  /** host:port of other nodes to ask, instead of this one. */
+  endpoints?: readonly string[],
 ): Promise<T> {
   const path = kubeconfigPath(dataDir);
   if (!existsSync(path))
     throw new NotRunningError(`there is no node in ${dataDir}: run "trivet up" or "trivet join" first`);
-  const transport = httpsTransport({ ...readKubeconfig(path).transport, connectTimeoutMs: 3_000 });
+  const transport = httpsTransport({
+    ...readKubeconfig(path).transport,
+    connectTimeoutMs: 3_000,
+    ...(endpoints === undefined ? {} : { endpoints }),
+  });
   const [pathPart = "", query = ""] = pathAndQuery.split("?");
   try {
     let response: HttpResponse;

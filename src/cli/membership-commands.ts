@@ -11,6 +11,9 @@ import { requireLinux, requireRoot } from "./system.ts";
 import type { NodeFlags } from "./up.ts";
 import { describeNode, prepareMachine, requireFreePorts, startAndWait } from "./up.ts";
 
+/** Leadership may have to move first. */
+const leaveTimeoutMs = 30_000;
+
 interface RoleFlags {
   worker?: boolean;
   witness?: boolean;
@@ -83,7 +86,15 @@ export async function leaveCommand(context: CommandContext, flags: { dataDir: st
       `node "${status.node}" is the only one of its cluster and can't leave: "trivet reset --yes" removes it with all its data`,
     );
   await context.progress.step(`removing node ${status.node} from the cluster`, async () => {
-    await callManagement(flags.dataDir, "DELETE", `nodes/${encodeURIComponent(status.node)}?leaving=true`);
+    // Asked of another node: this one has no datastore any more once it is removed.
+    const others = status.highAvailability.members.filter(
+      (each) => each.name !== status.node && each.online && each.apiAddress !== "",
+    );
+    if (others.length === 0)
+      throw new Error("no other node of the cluster is online: this one can't leave it now");
+    const path = `nodes/${encodeURIComponent(status.node)}?leaving=true`;
+    const endpoints = others.map((each) => each.apiAddress);
+    await callManagement(flags.dataDir, "DELETE", path, undefined, leaveTimeoutMs, endpoints);
     return "removed";
   });
   await removeNodeFromMachine(context, flags.dataDir);

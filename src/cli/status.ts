@@ -24,6 +24,8 @@ export interface NodeStatus {
       name: string;
       id: string;
       address: string;
+      /** host:port of its API server; empty for a witness. */
+      apiAddress: string;
       role: string;
       online: boolean;
       lagEntries: number;

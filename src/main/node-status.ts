@@ -27,10 +27,11 @@ export function composeStatus(
       revision: replica.revision,
       failuresToQuorumLoss: replica.failuresToQuorumLoss,
       members: replica.members.map(
-        ({ name: member, id, address, role, online, lagEntries, failureDomain }) => ({
+        ({ name: member, id, address, apiAddress, role, online, lagEntries, failureDomain }) => ({
           name: member,
           id,
           address,
+          apiAddress,
           role,
           online,
           lagEntries,

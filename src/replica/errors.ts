@@ -7,12 +7,11 @@ export function timeoutError(): StatusError {
   return new StatusError("Timeout", "etcdserver: request timed out");
 }
 
-/** It certainly did not take place. */
+/** It certainly did not take place. No time to retry after: a client is to hear it now, or to ask another node. */
 export function noLeaderError(): StatusError {
   return new StatusError(
     "ServiceUnavailable",
     "etcdserver: no leader: this node reaches no majority of the datastore's voters",
-    { details: { retryAfterSeconds: 1 } },
   );
 }
 

@@ -214,11 +214,17 @@ test("eight nodes are three voters, three standbys and two spares; a spare serve
   await world.during(spare.backend.transact(put("/s2")));
 });
 
-test("a member is removed, also the leader; what is left stays writable", async () => {
+for (const [asked, offset] of [
+  ["itself", 0],
+  ["another", 1],
+] as const)
+  test(`the leader is removed, asked of ${asked}; what is left stays writable`, () => removeLeader(offset));
+
+async function removeLeader(offset: number): Promise<void> {
   const world = await threeVoters();
   const leader = world.leader();
   const { id } = world.machines[leader]?.member ?? { id: "" };
-  await world.during(world.node(leader).admin("removeMember", id));
+  await world.during(world.node((leader + offset) % 3).admin("removeMember", id));
   world.kill(leader);
   await world.until(() => world.leader() >= 0, "a leader");
   await world.until(() => world.node(world.leader()).replica.confState.voters.length === 1, "one voter");
@@ -231,4 +237,4 @@ test("a member is removed, also the leader; what is left stays writable", async 
       .toSorted(),
     ["standby", "voter"],
   );
-});
+}

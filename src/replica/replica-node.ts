@@ -161,16 +161,20 @@ export class ReplicaNode {
   }
 
   async #adminOnce(method: AdminMethod, args: unknown[]): Promise<unknown> {
-    const { leading } = this.replica.leadership;
-    if (leading && method === "removeMember" && parseMemberId(args[0] as string) === this.replica.id) {
+    if (this.replica.leadership.leading) {
+      if (!this.#removesSelf(method, args)) return this.#execute(method, args);
       await this.governor.transferLeadership();
-    } else if (leading) return this.#execute(method, args);
+    }
     const leader = this.#leader();
     if (leader === undefined || leader === this.replica.id) throw noLeaderError();
     const body = Buffer.from(JSON.stringify({ method, args }));
     const answer = await this.replica.calls.call(leader, "admin", body, this.replica.config.timeoutMs);
     const text = Buffer.from(answer).toString("utf8");
     return text === "" ? undefined : (JSON.parse(text) as unknown);
+  }
+
+  #removesSelf(method: AdminMethod, args: unknown[]): boolean {
+    return method === "removeMember" && parseMemberId(args[0] as string) === this.replica.id;
   }
 
   #leader(): NodeId | undefined {
@@ -186,6 +190,11 @@ export class ReplicaNode {
       args: unknown[];
     };
     if (!this.replica.leadership.leading) throw noLeaderError();
+    if (this.#removesSelf(method, args)) {
+      await this.governor.transferLeadership();
+      // The caller asks again, and then asks the new leader.
+      throw noLeaderError();
+    }
     const result = await this.#execute(method, args);
     return result === undefined ? new Uint8Array(0) : Buffer.from(JSON.stringify(result));
   }
