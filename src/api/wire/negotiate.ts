@@ -1,8 +1,8 @@
 /**
  * Content negotiation: which representation a request wants, and which its body is in. Two steps, as
  * upstream: the route must be able to produce one of the accepted types at all, then the first accepted
- * clause that a serializer can serve wins. Trivet serves JSON and YAML; protobuf and CBOR are refused
- * unless another type is accepted beside them.
+ * clause that a serializer can serve wins. Trivet answers in JSON and YAML; who accepts nothing but
+ * protobuf or CBOR is refused.
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpRequest } from "#base/http.ts";
