@@ -23,7 +23,7 @@ export interface View {
 }
 
 export type Action =
-  | { type: "get"; resource: Resource; namespace: string | undefined; name: string }
+  | { type: "get"; resource: Resource; namespace: string | undefined; name: string; subresource?: string }
   | { type: "list"; resource: Resource; namespace: string | undefined; labelSelector?: string }
   | { type: "create"; resource: Resource; object: KubeObject }
   /** Refused with Conflict unless the object's resourceVersion is the newest. */

@@ -8,6 +8,7 @@ import { endpointSliceController } from "#controllers/endpoint-slice.ts";
 import { endpointsController } from "#controllers/endpoints.ts";
 import { ephemeralVolumeController } from "#controllers/ephemeral-volume.ts";
 import { garbageCollector } from "#controllers/garbage-collector.ts";
+import { horizontalAutoscalerController } from "#controllers/horizontal-autoscaler.ts";
 import { jobController } from "#controllers/job.ts";
 import { namespaceController } from "#controllers/namespace.ts";
 import { nodeIpamController } from "#controllers/node-ipam.ts";
@@ -38,6 +39,7 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     cronJobController,
     ttlAfterFinishedController,
     disruptionController,
+    horizontalAutoscalerController(),
     endpointsController,
     endpointSliceController,
     namespaceController,

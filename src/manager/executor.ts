@@ -4,6 +4,7 @@
  */
 import { createEventRecorder, targetOf } from "#client/event-recorder.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
+import { resourcePath } from "#client/paths.ts";
 import type { ApiClient } from "#client/types.ts";
 import type { Action, DiscoveredResource } from "#controllers/controller.ts";
 import type { Clock, Logger } from "#base/ports.ts";
@@ -42,6 +43,10 @@ export class Executor {
     const write = { fieldManager: component, fenceTerm };
     switch (action.type) {
       case "get":
+        if (action.subresource !== undefined) {
+          const { resource, namespace, name, subresource } = action;
+          return await client.getPath(resourcePath(resource, namespace, name, subresource));
+        }
         return await client.get(action.resource, action.namespace, action.name);
       case "list": {
         const { namespace, labelSelector } = action;
