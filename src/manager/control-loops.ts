@@ -7,6 +7,7 @@ import { disruptionController } from "#controllers/disruption-budget.ts";
 import { endpointSliceController } from "#controllers/endpoint-slice.ts";
 import { endpointsController } from "#controllers/endpoints.ts";
 import { ephemeralVolumeController } from "#controllers/ephemeral-volume.ts";
+import { eventExpiryController } from "#controllers/event-expiry.ts";
 import { garbageCollector } from "#controllers/garbage-collector.ts";
 import { horizontalAutoscalerController } from "#controllers/horizontal-autoscaler.ts";
 import { jobController } from "#controllers/job.ts";
@@ -47,6 +48,7 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     serviceAccountTokenController(options.rootCa),
     rootCaController(options.rootCa),
     garbageCollector,
+    eventExpiryController,
     resourceQuotaController,
     roleAggregationController,
     volumeBinderController,
