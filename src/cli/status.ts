@@ -48,10 +48,12 @@ export async function waitReady(
   dataDir: string,
   timeoutMs: number,
   report: (reason: string) => void,
+  signal?: AbortSignal,
 ): Promise<NodeStatus> {
   const deadlineMs = Date.now() + timeoutMs;
   let last = "";
   for (;;) {
+    signal?.throwIfAborted();
     let reason: string;
     try {
       const status = await readStatus(dataDir);

@@ -120,7 +120,7 @@ export async function startAndWait(context: CommandContext, flags: NodeFlags): P
     const stopWatching = new AbortController();
     try {
       await Promise.race([
-        waitReady(flags.dataDir, parseTimeoutMs(flags.timeout), report),
+        waitReady(flags.dataDir, parseTimeoutMs(flags.timeout), report, stopWatching.signal),
         whenNodeDies(flags.dataDir, stopWatching.signal),
       ]);
     } finally {
@@ -184,7 +184,7 @@ async function whenNodeDies(dataDir: string, signal: AbortSignal): Promise<never
     }
     missingSinceMs ??= Date.now();
     if (Date.now() - missingSinceMs > (seen ? 1_500 : 15_000)) {
-      const log = lastLogLines(dataDir, 1);
+      const log = lastLogLines(dataDir, 1).replace(/^trivet: /, "");
       throw new Error(
         `the node ended while it started${log === "" ? "" : `: ${log}`} (all of its log: ${dataDir}/trivet.log)`,
       );
