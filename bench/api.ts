@@ -2,6 +2,7 @@
 import http2 from "node:http2";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { join } from "node:path";
 import { startApiOnly } from "../scripts/serve-api.ts";
 import { median, printTable } from "./table.ts";
@@ -57,6 +58,7 @@ async function rate(
 }
 
 const path = "/api/v1/namespaces/default/configmaps";
+const watchedPath = "/api/v1/namespaces/watched/configmaps";
 const filler = "x".repeat(1024);
 const row = (name: string, result: { perSecond: number; p50: number }): string[] => [
   name,
@@ -68,6 +70,53 @@ const create = (prefix: string) => (index: number) =>
     metadata: { name: `${prefix}${index}`, labels: { tenth: String(index % 10) } },
     data: { filler },
   });
+
+/**
+ * Watchers of one kind while objects change, 50 a second: how long after the start of a change each of
+ * them has its event.
+ */
+async function watching(watchers: number, changes: number): Promise<string[][]> {
+  await call("POST", "/api/v1/namespaces", { metadata: { name: "watched" } });
+  const sentMs = new Map<string, number>();
+  const delays: number[] = [];
+  const streams = await Promise.all(
+    Array.from({ length: watchers }, () =>
+      openWatch((name) => delays.push(performance.now() - (sentMs.get(name) ?? 0))),
+    ),
+  );
+  for (let index = 0; index < changes; index++) {
+    const name = `seen-${index}`;
+    sentMs.set(name, performance.now());
+    void call("POST", watchedPath, { metadata: { name }, data: { filler } });
+    await delay(20);
+  }
+  const deadlineMs = performance.now() + 5000;
+  while (delays.length < watchers * changes && performance.now() < deadlineMs) await delay(20);
+  for (const stream of streams) stream.close();
+  delays.sort((left, right) => left - right);
+  const at = (part: number): string => (delays[Math.floor(delays.length * part)] ?? Number.NaN).toFixed(2);
+  const what = `event to ${watchers} watchers, 50 changes/s`;
+  return [
+    [`${what} (${delays.length} events)`, "", at(0.5)],
+    [`${what}, p99`, "", at(0.99)],
+  ];
+}
+
+/** Resolves when the server has answered. Calls back with the name of each object that is seen. */
+function openWatch(onName: (name: string) => void): Promise<http2.ClientHttp2Stream> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({ ":path": `${watchedPath}?watch=1`, accept: "application/json" });
+    stream.on("response", () => resolve(stream));
+    stream.on("error", reject);
+    stream.setEncoding("utf8");
+    let rest = "";
+    stream.on("data", (text: string) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) onName(/"name":"([^"]*)"/.exec(line)?.[1] ?? "");
+    });
+  });
+}
 
 const rows = [
   row("create, 1 at once", await rate(500, create("one-"), 1)),
@@ -88,6 +137,7 @@ const rows = [
     await rate(100, () => call("GET", `${path}?labelSelector=tenth%3D3`), 10),
   ),
 ];
+rows.push(...(await watching(200, 250)));
 printTable(
   "API server (memory backend, one process for client and server)",
   ["what", "per second", "p50 ms"],
