@@ -48,7 +48,9 @@ function validateMetric(metric: MetricSpec, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const type = metric.type ?? "";
   if (type === "") errors.push(required(`${path}.type`, "must specify a metric source type"));
-  if (!types.includes(type)) errors.push(notSupported(`${path}.type`, type, types));
+  // Upstream looks twice.
+  if (!types.includes(type))
+    errors.push(notSupported(`${path}.type`, type, types), notSupported(`${path}.type`, type, types));
   const given: string[] = [];
   const add = (field: string, found: FieldError[]): void => {
     given.push(field);

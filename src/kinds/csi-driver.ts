@@ -92,7 +92,10 @@ function validateDriver({ spec }: CsiDriverObject): FieldError[] {
   const seen = new Set<string>();
   for (const [index, { audience, expirationSeconds: seconds }] of (spec.tokenRequests ?? []).entries()) {
     const at = `spec.tokenRequests[${index}]`;
-    if (seen.has(audience)) errors.push(duplicate(`${at}.audience`, audience));
+    if (seen.has(audience)) {
+      errors.push(duplicate(`${at}.audience`, audience));
+      continue;
+    }
     seen.add(audience);
     if (seconds === undefined) continue;
     if (seconds < 600)

@@ -49,20 +49,12 @@ export const csiStorageCapacity = defineKind<CapacityObject>({
   columns: [nameColumn, createdAtColumn],
 });
 
-function validateCapacity({
-  storageClassName,
-  nodeTopology,
-  capacity,
-  maximumVolumeSize,
-}: CapacityObject): FieldError[] {
+function validateCapacity({ storageClassName, nodeTopology, capacity }: CapacityObject): FieldError[] {
   return [
     ...dnsSubdomainErrors(storageClassName).map((each) =>
       invalid("storageClassName", storageClassName, each),
     ),
     ...validateLabelSelector(nodeTopology, "nodeTopology"),
     ...(capacity === undefined ? [] : nonNegativeQuantityErrors(capacity, "capacity")),
-    ...(maximumVolumeSize === undefined
-      ? []
-      : nonNegativeQuantityErrors(maximumVolumeSize, "maximumVolumeSize")),
   ];
 }

@@ -223,6 +223,8 @@ export function stringTypeOf(definition: string, property: string): string {
   // RBAC's Subject has a plain string kind, unlike flow control's.
   if (definition === "io.k8s.api.rbac.v1.Subject") return "string";
   const name = typeNames.get(`${short}.${property}`);
+  // Names of resources are the core group's, whoever speaks of them.
+  if (name === "ResourceName") return "v1.ResourceName";
   return name === undefined ? "string" : `${packageOf(definition)}.${name}`;
 }
 

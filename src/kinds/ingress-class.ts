@@ -62,7 +62,7 @@ function validateClass({ spec }: IngressClassObject): FieldError[] {
   if (parameters === undefined) return errors;
   const at = "spec.parameters";
   const { apiGroup, scope, namespace } = parameters;
-  if (apiGroup)
+  if (apiGroup !== undefined)
     errors.push(...dnsSubdomainErrors(apiGroup).map((each) => invalid(`${at}.apiGroup`, apiGroup, each)));
   if (!parameters.kind) errors.push(required(`${at}.kind`, "kind is required"));
   if (!parameters.name) errors.push(required(`${at}.name`, "name is required"));
@@ -70,7 +70,8 @@ function validateClass({ spec }: IngressClassObject): FieldError[] {
   if (scope !== "Cluster" && scope !== "Namespace")
     errors.push(notSupported(`${at}.scope`, scope, ["Cluster", "Namespace"]));
   if (scope === "Namespace") {
-    if (!namespace) errors.push(required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'"));
+    if (namespace === undefined)
+      errors.push(required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'"));
     else errors.push(...dnsLabelErrors(namespace).map((each) => invalid(`${at}.namespace`, namespace, each)));
   }
   if (scope === "Cluster" && namespace !== undefined)

@@ -74,7 +74,7 @@ function itemErrors(limit: LimitRangeItem, path: string): FieldError[] {
     if (above(least, asked))
       wrong("defaultRequest", asked, `min value ${least} is greater than default request value ${asked}`);
     if (above(least, usual))
-      wrong("default", usual, `min value ${least} is greater than default value ${usual}`);
+      wrong("default", least, `min value ${least} is greater than default value ${usual}`);
     if (above(asked, most))
       wrong("defaultRequest", asked, `default request value ${asked} is greater than max value ${most}`);
     if (above(asked, usual))

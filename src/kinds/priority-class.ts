@@ -1,6 +1,6 @@
 /** PriorityClass (scheduling.k8s.io/v1). */
 import { ageColumn, boolean, integer, nameColumn, text } from "./columns.ts";
-import { type FieldError, forbidden, notSupported } from "./field-error.ts";
+import { type FieldError, forbidden, notSupported, required } from "./field-error.ts";
 import { defineKind } from "./kind.ts";
 import type { KubeObject } from "./object.ts";
 import { allVerbs, startGeneration } from "./strategy.ts";
@@ -77,6 +77,7 @@ export const priorityClass = defineKind<PriorityClassObject>({
 });
 
 function policyErrors({ preemptionPolicy }: PriorityClassObject): FieldError[] {
+  if (preemptionPolicy === "") return [required("preemptionPolicy")];
   return preemptionPolicy === undefined || policies.includes(preemptionPolicy)
     ? []
     : [notSupported("preemptionPolicy", preemptionPolicy, ["PreemptLowerPriority", "Never"])];

@@ -2,6 +2,7 @@
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { type FieldError, invalid } from "./field-error.ts";
 import { dnsLabelErrors } from "./names.ts";
+import { validateResourceRequirements } from "./resource-list.ts";
 import { validateTolerations } from "./scheduling.ts";
 import type { Toleration } from "kubernetes-types/core/v1.d.ts";
 import { validateLabels } from "./metadata.ts";
@@ -13,6 +14,7 @@ const schemaName = "io.k8s.api.node.v1.RuntimeClass";
 
 interface RuntimeClassObject extends KubeObject {
   handler: string;
+  overhead?: { podFixed?: Record<string, string> };
   scheduling?: { nodeSelector?: Record<string, string>; tolerations?: Toleration[] };
 }
 
@@ -39,9 +41,12 @@ export const runtimeClass = defineKind<RuntimeClassObject>({
   ],
 });
 
-function validateClass({ handler, scheduling }: RuntimeClassObject): FieldError[] {
+function validateClass({ handler, overhead, scheduling }: RuntimeClassObject): FieldError[] {
   return [
     ...dnsLabelErrors(handler).map((each) => invalid("handler", handler, each)),
+    ...(overhead === undefined
+      ? []
+      : validateResourceRequirements({ limits: overhead.podFixed ?? {} }, new Set(), "overhead")),
     ...validateLabels(scheduling?.nodeSelector, "scheduling.nodeSelector"),
     ...validateTolerations(scheduling?.tolerations, "scheduling.tolerations.tolerations"),
   ];

@@ -35,6 +35,7 @@ export const secret = defineKind<SecretObject>({
     // A type that is left out stays; the default is not meant.
     if (object.type === "Opaque" && old.type !== undefined && old.type !== "Opaque") object.type ??= old.type;
   },
+  warnings: tlsWarnings,
   validate: validateSecret,
   validateUpdate(object, old) {
     const errors: FieldError[] = [];
@@ -60,6 +61,18 @@ export const secret = defineKind<SecretObject>({
     ageColumn,
   ],
 });
+
+/** A certificate and key that no server could use. */
+function tlsWarnings({ type, data }: SecretObject): string[] {
+  if (type !== "kubernetes.io/tls") return [];
+  for (const [key, name] of [
+    ["tls.crt", "certificate"],
+    ["tls.key", "key"],
+  ] as const)
+    if (!decodeBase64(data?.[key] ?? "").includes("-----BEGIN "))
+      return [`tls: failed to find any PEM data in ${name} input`];
+  return [];
+}
 
 function validateSecret(object: SecretObject): FieldError[] {
   const errors: FieldError[] = [];

@@ -97,7 +97,10 @@ function validateClass(object: StorageClassObject): FieldError[] {
   if (volumeBindingMode === undefined) errors.push(required("volumeBindingMode"));
   else if (!modes.includes(volumeBindingMode))
     errors.push(notSupported("volumeBindingMode", volumeBindingMode, modes));
-  for (const [index, term] of (object.allowedTopologies ?? []).entries()) {
+  const topologies = object.allowedTopologies ?? [];
+  // Upstream's list of terms begins with as many empty ones as there are terms.
+  const earlier = topologies.map(() => "");
+  for (const [index, term] of topologies.entries()) {
     const keys = new Set<string>();
     for (const [position, { key = "", values = [] }] of (term.matchLabelExpressions ?? []).entries()) {
       const at = `allowedTopologies[${index}].matchLabelExpressions[${position}]`;
@@ -111,6 +114,18 @@ function validateClass(object: StorageClassObject): FieldError[] {
       if (keys.has(key)) errors.push(duplicate(`${at}.key`, key));
       keys.add(key);
     }
+    const shown = termText(term.matchLabelExpressions ?? []);
+    for (const other of earlier)
+      if (other === shown) errors.push(duplicate(`allowedTopologies[${index}].matchLabelExpressions`, ""));
+    earlier.push(shown);
   }
   return errors;
+}
+
+/** The same for terms that select the same, whatever the order of keys and values. */
+function termText(expressions: readonly { key?: string; values?: string[] | null }[]): string {
+  return expressions
+    .map(({ key = "", values }) => `${key}=${[...(values ?? [])].sort().join(",")}`)
+    .sort()
+    .join(";");
 }

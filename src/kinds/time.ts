@@ -78,10 +78,13 @@ function remainder(text: string): { text: string; piece: string } {
     [/^(Z|[+-]\d{2}:\d{2})$/, "Z07:00"],
   ];
   let rest = text;
+  let zone = "";
   for (const [pattern, piece] of pieces) {
+    zone = rest;
     const match = pattern.exec(rest);
     if (match === null) return { text: rest, piece };
     rest = rest.slice(match[0].length);
   }
-  return { text: "", piece: ".000000" };
+  // All is there but the fraction of the second, which should stand before the zone.
+  return { text: zone, piece: ".000000" };
 }

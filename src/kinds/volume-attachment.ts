@@ -1,7 +1,7 @@
 /** VolumeAttachment (storage.k8s.io/v1). */
 import { ageColumn, boolean, nameColumn, text } from "./columns.ts";
 import { deepEqual } from "./equality.ts";
-import { type FieldError, invalid, required } from "./field-error.ts";
+import { type FieldError, forbidden, invalid, required } from "./field-error.ts";
 import { dnsSubdomainErrors } from "./names.ts";
 import { driverNameErrors } from "./volumes.ts";
 import type { KubeObject } from "./object.ts";
@@ -10,11 +10,16 @@ import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
 
 const schemaName = "io.k8s.api.storage.v1.VolumeAttachment";
 
+interface Source {
+  persistentVolumeName?: string;
+  inlineVolumeSpec?: Record<string, unknown>;
+}
+
 interface AttachmentObject extends KubeObject {
   spec: {
     attacher: string;
     nodeName: string;
-    source: { persistentVolumeName?: string; inlineVolumeSpec?: unknown };
+    source: Source;
   };
   status?: { attached?: boolean };
 }
@@ -50,24 +55,35 @@ export const volumeAttachment = defineKind<AttachmentObject>({
 });
 
 function validateAttachment({ spec }: AttachmentObject): FieldError[] {
-  const errors = driverNameErrors(spec.attacher, "spec.attacher");
-  const { persistentVolumeName: volume, inlineVolumeSpec } = spec.source;
-  if (volume === undefined && inlineVolumeSpec === undefined)
-    errors.push(
-      required("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
-    );
-  if (volume !== undefined)
-    errors.push(
-      ...(volume === ""
-        ? [required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName")]
-        : dnsSubdomainErrors(volume).map((each) =>
-            invalid("spec.source.persistentVolumeName", volume, each),
-          )),
-    );
-  errors.push(
-    ...dnsSubdomainErrors(spec.nodeName).map((each): FieldError =>
-      invalid("spec.nodeName", spec.nodeName, each),
-    ),
-  );
+  const { attacher, source, nodeName } = spec;
+  const { persistentVolumeName: volume } = source;
+  const at = "spec.source.persistentVolumeName";
+  // Upstream validates in general first and then for this version.
+  return [
+    ...(attacher === "" ? [required("spec.attacher")] : []),
+    ...sourceErrors(source),
+    ...dnsSubdomainErrors(nodeName).map((each): FieldError => invalid("spec.nodeName", nodeName, each)),
+    ...driverNameErrors(attacher, "spec.attacher"),
+    ...(volume === undefined ? [] : dnsSubdomainErrors(volume).map((each) => invalid(at, volume, each))),
+  ];
+}
+
+function sourceErrors({ persistentVolumeName: volume, inlineVolumeSpec: inline }: Source): FieldError[] {
+  const at = "spec.source";
+  const text = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+  if (volume === undefined && inline === undefined) return [required(at, text)];
+  if (volume !== undefined && inline !== undefined) return [forbidden(at, text)];
+  if (inline === undefined)
+    return volume === ""
+      ? [required(`${at}.persistentVolumeName`, "must specify non empty persistentVolumeName")]
+      : [];
+  const path = `${at}.inlineVolumeSpec`;
+  const errors: FieldError[] = [];
+  if (inline["csi"] === undefined)
+    errors.push(required(`${path}.csi`, "has to be specified in the context of inline volumes"));
+  if (((inline["accessModes"] as string[] | undefined) ?? []).length === 0)
+    errors.push(required(`${path}.accessModes`));
+  if (!Object.values(inline).some((each) => typeof each === "object" && !Array.isArray(each)))
+    errors.push(required(path, "must specify a volume type"));
   return errors;
 }

@@ -1,7 +1,7 @@
 /** Webhooks of admission configurations, mutating and validating: defaults and validation. */
 import { type FieldError, duplicate, invalid, notSupported, required } from "./field-error.ts";
 import { type LabelSelector, validateLabelSelector } from "./label-selector.ts";
-import { dnsSubdomainErrors } from "./names.ts";
+import { dns1035LabelErrors, dnsSubdomainErrors, qualifiedNameErrors } from "./names.ts";
 import type { KubeObject } from "./object.ts";
 
 interface Rule {
@@ -10,6 +10,11 @@ interface Rule {
   apiVersions?: string[];
   resources?: string[];
   scope?: string;
+}
+
+export interface MatchCondition {
+  name?: string;
+  expression?: string;
 }
 
 export interface Webhook {
@@ -27,6 +32,7 @@ export interface Webhook {
   timeoutSeconds?: number;
   admissionReviewVersions?: string[] | null;
   reinvocationPolicy?: string;
+  matchConditions?: MatchCondition[];
 }
 
 export interface WebhookConfigurationObject extends KubeObject {
@@ -53,19 +59,6 @@ export function validateWebhooks(webhooks: readonly Webhook[]): FieldError[] {
     const path = `webhooks[${index}]`;
     const name = each.name ?? "";
     errors.push(...qualifiedDomainErrors(name, `${path}.name`));
-    if (name !== "" && names.has(name)) errors.push(duplicate(`${path}.name`, name));
-    names.add(name);
-    const versions = each.admissionReviewVersions ?? [];
-    if (versions.length === 0)
-      errors.push(required(`${path}.admissionReviewVersions`, "must specify one of v1, v1beta1"));
-    else if (!versions.some((version) => version === "v1" || version === "v1beta1"))
-      errors.push(
-        invalid(
-          `${path}.admissionReviewVersions`,
-          { goSyntax: `[]string{${versions.map((version) => JSON.stringify(version)).join(", ")}}` },
-          "must include at least one of v1, v1beta1",
-        ),
-      );
     for (const [position, rule] of (each.rules ?? []).entries())
       errors.push(...ruleErrors(rule, `${path}.rules[${position}]`));
     const choice = (
@@ -92,7 +85,48 @@ export function validateWebhooks(webhooks: readonly Webhook[]): FieldError[] {
       ...validateLabelSelector(each.objectSelector, `${path}.objectSelector`),
     );
     choice("reinvocationPolicy", ["IfNeeded", "Never"]);
-    errors.push(...clientErrors(each.clientConfig, `${path}.clientConfig`));
+    errors.push(
+      ...clientErrors(each.clientConfig, `${path}.clientConfig`),
+      ...matchConditionErrors(each.matchConditions ?? [], `${path}.matchConditions`),
+      ...reviewVersionErrors(each.admissionReviewVersions ?? [], `${path}.admissionReviewVersions`),
+    );
+    if (name !== "" && names.has(name)) errors.push(duplicate(`${path}.name`, name));
+    names.add(name);
+  }
+  return errors;
+}
+
+function reviewVersionErrors(versions: readonly string[], path: string): FieldError[] {
+  if (versions.length === 0) return [required(path, "must specify one of v1, v1beta1")];
+  const errors: FieldError[] = [];
+  for (const [index, version] of versions.entries()) {
+    if (versions.indexOf(version) < index)
+      errors.push(invalid(`${path}[${index}]`, version, "duplicate version"));
+    else
+      errors.push(...dns1035LabelErrors(version).map((each) => invalid(`${path}[${index}]`, version, each)));
+  }
+  if (!versions.some((version) => version === "v1" || version === "v1beta1"))
+    errors.push(
+      invalid(
+        path,
+        { goSyntax: `[]string{${versions.map((version) => JSON.stringify(version)).join(", ")}}` },
+        "must include at least one of v1, v1beta1",
+      ),
+    );
+  return errors;
+}
+
+/** Conditions of webhooks and policies. Whether an expression is one is up to the API, which has the language. */
+export function matchConditionErrors(conditions: readonly MatchCondition[], path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const names = new Set<string>();
+  for (const [index, { name = "", expression = "" }] of conditions.entries()) {
+    const at = `${path}[${index}]`;
+    if (expression.trim() === "") errors.push(required(`${at}.expression`));
+    if (name === "") errors.push(required(`${at}.name`));
+    else if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
+    else errors.push(...qualifiedNameErrors(name).map((each) => invalid(`${at}.name`, name, each)));
+    names.add(name);
   }
   return errors;
 }
@@ -128,14 +162,28 @@ function clientErrors({ url, service }: Webhook["clientConfig"], path: string): 
   if (service === undefined) return [];
   const errors: FieldError[] = [];
   // Upstream passes these two in the wrong order and names the other one.
-  if (!service.name) errors.push(required(`${path}.service.namespace`, "service namespace is required"));
   if (!service.namespace) errors.push(required(`${path}.service.name`, "service name is required"));
+  if (!service.name) errors.push(required(`${path}.service.namespace`, "service namespace is required"));
   const port = service.port ?? 443;
   if (port < 1 || port > 65535)
     errors.push(
       invalid(`${path}.service.port`, port, "port is not valid: must be between 1 and 65535, inclusive"),
     );
-  if (service.path !== undefined && !service.path.startsWith("/"))
-    errors.push(invalid(`${path}.service.path`, service.path, "must start with a '/'"));
+  return [...errors, ...urlPathErrors(service.path ?? "", `${path}.service.path`)];
+}
+
+function urlPathErrors(urlPath: string, path: string): FieldError[] {
+  if (urlPath === "" || urlPath === "/") return [];
+  if (urlPath === "//") return [invalid(path, urlPath, "segment[0] may not be empty")];
+  const errors: FieldError[] = [];
+  if (!urlPath.startsWith("/")) errors.push(invalid(path, urlPath, "must start with a '/'"));
+  const segments = urlPath.slice(1).replace(/\/$/, "").split("/");
+  for (const [index, segment] of segments.entries()) {
+    if (segment === "") errors.push(invalid(path, urlPath, `segment[${index}] may not be empty`));
+    else
+      errors.push(
+        ...dnsSubdomainErrors(segment).map((each) => invalid(path, urlPath, `segment[${index}]: ${each}`)),
+      );
+  }
   return errors;
 }

@@ -141,7 +141,8 @@ async function storeCandidate(
   for (let attempt = 1; ; attempt++) {
     const candidate = resource.companions === undefined ? object : structuredClone(object);
     const companions = resource.companions?.(candidate, undefined, options.dryRun);
-    const stored = storedForm(resource, candidate);
+    const normal = normalForm(resource, candidate);
+    const stored = resource.conversion === undefined ? normal : resource.conversion.toStorage(normal);
     try {
       return await core.store.create(place, stored, { ...control, companions });
     } catch (error) {
@@ -266,10 +267,11 @@ async function decideUpdate(
   await core.admission.admit(admission);
   prepareUpdate(core, request, object, live, subresource, givenVersion);
   await core.admission.validate(admission);
-  keepTimesIfUnchanged(object, live);
   const isDelete = shouldDelete(resource, object, live);
   const companions = resource.companions?.(isDelete ? undefined : object, live, options.dryRun);
-  const stored = storedForm(resource, object);
+  const normal = normalForm(resource, object);
+  keepTimesIfUnchanged(normal, live);
+  const stored = resource.conversion === undefined ? normal : resource.conversion.toStorage(normal);
   return { type: isDelete ? "delete" : "put", object: stored, companions };
 }
 
@@ -314,10 +316,9 @@ function prepareUpdate(
   kind.canonicalize?.(object);
 }
 
-/** The object as it is stored: what is unset left out, in the version of the storage. */
-function storedForm(resource: Resource, object: KubeObject): KubeObject {
-  const normal = resource.custom ? object : normalizeObject(resource.kind.schemaName, object);
-  return resource.conversion === undefined ? normal : resource.conversion.toStorage(normal);
+/** The object as upstream's types write it: what is unset left out. */
+function normalForm(resource: Resource, object: KubeObject): KubeObject {
+  return resource.custom ? object : normalizeObject(resource.kind.schemaName, object);
 }
 
 /** What a writer of this endpoint never owns: the status on the resource itself, the spec on its status. */
