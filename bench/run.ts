@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cpus, release } from "node:os";
 
-const all = ["node", "api", "store", "failover"];
+const all = ["node", "api", "store", "memory", "failover"];
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((each) => !all.includes(each));
 if (unknown.length > 0) {

@@ -1,6 +1,8 @@
 /** Three real replicas on loopback, each with its thread: what survives what. Roles and faults of the network are in replica-node.test.ts. */
 
 import assert from "node:assert/strict";
+import { readdirSync, truncateSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Backend } from "#base/backend.ts";
 import { Recording } from "#base/backend-conformance.test-suite.ts";
@@ -194,6 +196,37 @@ test("a node with a certificate of another authority is not let in", async () =>
     });
     await assert.rejects(handle.backend.range({ key: "/a" }), /lost|no leader|timed out/);
     await handle.kill();
+  } finally {
+    await cluster.close();
+  }
+});
+
+test("a replica whose log was damaged comes back by itself, as a new member with a new copy", async () => {
+  const cluster = await TestCluster.start(3);
+  try {
+    await put(cluster.handle(0).backend, "/before");
+    await cluster.handle(0).transferLeadership(cluster.handle(1).memberId);
+    const { memberId: old } = cluster.handle(0);
+    await cluster.handle(0).kill();
+    const log = join(cluster.dataDir(0), "log");
+    for (const name of readdirSync(log)) truncateSync(join(log, name), 0);
+    await put(cluster.handle(1).backend, "/meanwhile");
+
+    const handle = await cluster.restart(0);
+    assert.notEqual(handle.memberId, old);
+    await cluster.until(
+      ({ members }) =>
+        members.length === 3 &&
+        members.every(({ role, id }) => role === "voter" && id !== old) &&
+        members.some(({ id }) => id === handle.memberId),
+      [1],
+    );
+    await until(async () => (await handle.status()).ready, "the new copy");
+    const { kvs } = await handle.backend.range({ key: "/", end: "0", keysOnly: true });
+    assert.deepEqual(
+      kvs.map(({ key }) => key),
+      ["/before", "/meanwhile"],
+    );
   } finally {
     await cluster.close();
   }

@@ -5,7 +5,7 @@
  */
 
 import type { BackendStatus, MemberStatus } from "#base/backend.ts";
-import { StatusError } from "#base/errors.ts";
+import { FatalError, StatusError } from "#base/errors.ts";
 import type { ConfChange, NodeId } from "#raft/types.ts";
 import { ProposalDroppedError } from "#raft/types.ts";
 import type { ClusterState } from "./cluster-state.ts";
@@ -160,6 +160,16 @@ export class Governor {
     await this.#changeCluster((cluster) => withMember(cluster, member));
     const { clusterId, members } = this.cluster();
     return { clusterId, member, peers: members };
+  }
+
+  /** A node whose copy was damaged comes back with a new id and nothing else: its old self is removed. Idempotent. */
+  async replaceMember(oldId: string, member: MemberRecord): Promise<JoinGrant> {
+    if (this.cluster().members.some(({ id }) => id === member.id)) {
+      const { clusterId, members } = this.cluster();
+      return { clusterId, member, peers: members };
+    }
+    await this.removeMember(oldId);
+    return this.addMember(member);
   }
 
   async updateMember(id: string, change: MemberUpdate): Promise<void> {
@@ -380,10 +390,9 @@ export class Governor {
     const own = this.#checksums.get(report.checksum.index);
     if (own === undefined || own === report.checksum.value) return;
     this.#onDiverged(
-      new StatusError(
-        "InternalError",
-        `this replica's state differs from the leader's at index ${report.checksum.index}: ` +
-          "remove the node and join it again",
+      new FatalError(
+        "corrupt",
+        `this replica's state differs from the leader's at index ${report.checksum.index}`,
       ),
     );
   }

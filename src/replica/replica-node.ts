@@ -23,6 +23,7 @@ export interface AdminCalls {
   addMember: [NewMember];
   updateMember: [string, MemberUpdate];
   removeMember: [string];
+  replaceMember: [string, MemberRecord];
   transferLeadership: [string?];
 }
 
@@ -69,6 +70,7 @@ export class ReplicaNode {
   readonly #backend: NodeBackend;
   readonly #options: ReplicaNodeOptions;
   #timer: Timer | undefined;
+  #asked = 0;
 
   constructor(options: ReplicaNodeOptions) {
     this.#options = options;
@@ -165,7 +167,7 @@ export class ReplicaNode {
       if (!this.#removesSelf(method, args)) return this.#execute(method, args);
       await this.governor.transferLeadership();
     }
-    const leader = this.#leader();
+    const leader = this.#leader() ?? this.#anyMember();
     if (leader === undefined || leader === this.replica.id) throw noLeaderError();
     const body = Buffer.from(JSON.stringify({ method, args }));
     const answer = await this.replica.calls.call(leader, "admin", body, this.replica.config.timeoutMs);
@@ -182,6 +184,14 @@ export class ReplicaNode {
     if (leader !== 0) return leader;
     const told = this.governor.status().leaderId;
     return told === undefined ? undefined : parseMemberId(told);
+  }
+
+  /** Who is no member yet is told nothing: it asks one after the other. */
+  #anyMember(): NodeId | undefined {
+    const { members } = this.governor.cluster();
+    if (members.some(({ id }) => parseMemberId(id) === this.replica.id)) return undefined;
+    const member = members[this.#asked++ % Math.max(members.length, 1)];
+    return member === undefined ? undefined : parseMemberId(member.id);
   }
 
   async #onAdmin(body: Uint8Array): Promise<Uint8Array> {
@@ -207,6 +217,8 @@ export class ReplicaNode {
         return this.governor.updateMember(args[0] as string, args[1] as MemberUpdate);
       case "removeMember":
         return this.governor.removeMember(args[0] as string);
+      case "replaceMember":
+        return this.governor.replaceMember(args[0] as string, args[1] as MemberRecord);
       case "transferLeadership":
         return this.governor.transferLeadership((args[0] as string | null) ?? undefined);
       default:
