@@ -33,8 +33,7 @@ export async function enableCommand(
   flags: { dataDir: string },
 ): Promise<void> {
   const { addons, nextSteps } = await change(flags.dataDir, { enable: names });
-  report(context, addons, names, "enabled");
-  for (const line of nextSteps) context.print(`  ${line}`);
+  report(context, addons, names, "enabled", nextSteps);
 }
 
 export async function disableCommand(
@@ -43,7 +42,7 @@ export async function disableCommand(
   flags: { dataDir: string },
 ): Promise<void> {
   const { addons } = await change(flags.dataDir, { disable: names });
-  report(context, addons, names, "disabled");
+  report(context, addons, names, "disabled", []);
 }
 
 async function change(
@@ -54,11 +53,18 @@ async function change(
 }
 
 /** The change is the cluster's even where this node has trouble with it, and then it tries again by itself. */
-function report(context: CommandContext, addons: AddonState[], names: string[], what: string): void {
-  for (const each of addons.filter(({ name }) => names.includes(name))) {
-    context.print(`${each.name} is ${what}`);
-    if (each.trouble === "") continue;
-    context.progress.line(`${each.name}: ${each.trouble} (this node goes on trying)`);
+function report(
+  context: CommandContext,
+  addons: AddonState[],
+  names: string[],
+  what: string,
+  nextSteps: string[],
+): void {
+  const changed = addons.filter(({ name }) => names.includes(name));
+  const lines = changed.map(({ name }) => `${name} is ${what}`);
+  context.print([...lines, ...nextSteps.map((each) => `  ${each}`)].join("\n"));
+  for (const { name, trouble } of changed.filter((each) => each.trouble !== "")) {
+    context.progress.line(`${name}: ${trouble} (this node goes on trying)`);
     process.exitCode = 1;
   }
 }
