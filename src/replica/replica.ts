@@ -491,7 +491,7 @@ export class Replica {
     if (this.#held.size > 1) return;
     this.ports.clock.setTimer(0, () => {
       if (this.#stopped) return;
-      for (const peer of [...this.#held.keys()]) this.#sendRaft(peer, []);
+      for (const peer of this.#held.keys()) this.#sendRaft(peer, []);
       this.#askTurn();
     });
   }
