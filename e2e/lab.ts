@@ -22,16 +22,16 @@ export class TestLab {
     this.nodes = nodes;
   }
 
-  static async up(nodes: number): Promise<TestLab> {
+  /** The workers come behind the control-plane nodes. */
+  static async up(nodes: number, workers = 0): Promise<TestLab> {
     await TestLab.down();
-    const output = await must(launcher, ["lab", "up", "--nodes", String(nodes), "--format", "json"], {
-      timeoutMs: 300_000,
-    });
+    const counts = ["--nodes", String(nodes), "--workers", String(workers)];
+    const output = await must(launcher, ["lab", "up", ...counts, "--format", "json"], { timeoutMs: 300_000 });
     const last = JSON.parse(output.trim().split("\n").at(-1) ?? "") as {
       kubeconfig: string;
       nodes: LabNode[];
     };
-    assert.equal(last.nodes.length, nodes);
+    assert.equal(last.nodes.length, nodes + workers);
     assert.ok(existsSync(last.kubeconfig));
     return new TestLab(last.kubeconfig, last.nodes);
   }

@@ -234,6 +234,26 @@ describe("API server over the memory backend", () => {
     assert.equal((await send(api, "POST", review, {}, { user: undefined, headers })).status, 401);
   });
 
+  test("a node reads what its network needs and publishes its own part of the DNS Service only", async () => {
+    const user = { name: "system:node:w1", groups: ["system:nodes", "system:authenticated"] };
+    const slices = "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices";
+    const slice = (name: string, service: string): object => ({
+      metadata: { name, labels: { "kubernetes.io/service-name": service } },
+      addressType: "IPv4",
+      endpoints: [],
+      ports: [],
+    });
+    const status = async (method: string, path: string, body?: unknown): Promise<number> =>
+      (await send(api, method, path, body, { user })).status;
+    assert.equal(await status("GET", "/apis/discovery.k8s.io/v1/endpointslices"), 200);
+    assert.equal(await status("GET", "/apis/networking.k8s.io/v1/networkpolicies"), 200);
+    assert.equal(await status("POST", slices, slice("kube-dns-w1", "kube-dns")), 201);
+    assert.equal(await status("POST", slices, slice("kube-dns-w2", "kube-dns")), 403);
+    assert.equal(await status("POST", slices, slice("kube-dns-w1", "metrics")), 403);
+    const elsewhere = slices.replace("kube-system", "default");
+    assert.equal(await status("POST", elsewhere, slice("kube-dns-w1", "kube-dns")), 403);
+  });
+
   test("two servers never hand out the same address or node port", async () => {
     const services = "/api/v1/namespaces/default/services";
     const make = (server: ApiServer, name: string): ReturnType<typeof json> =>

@@ -20,6 +20,7 @@ export function nodeRestriction(registry: ResourceRegistry): AdmissionPlugin {
       else if (group === "coordination.k8s.io" && plural === "leases") checkLease(request, nodeName);
       else if (group === "storage.k8s.io" && plural === "csinodes")
         checkOwnName(request, nodeName, "CSINode");
+      else if (group === "discovery.k8s.io" && plural === "endpointslices") checkSlice(request, nodeName);
     },
   };
 }
@@ -80,6 +81,14 @@ function checkNode(request: AdmissionRequest, nodeName: string): void {
   const before = JSON.stringify((request.old?.["spec"] as { taints?: unknown } | undefined)?.taints ?? []);
   const after = JSON.stringify((request.object?.["spec"] as { taints?: unknown } | undefined)?.taints ?? []);
   if (before !== after) refuse(request, `node ${JSON.stringify(nodeName)} is not allowed to modify taints`);
+}
+
+/** Only its own part of the cluster's DNS Service, and of no other Service. */
+function checkSlice(request: AdmissionRequest, nodeName: string): void {
+  const name = request.name === "" ? (request.object?.metadata.name ?? "") : request.name;
+  const service = request.object?.metadata.labels?.["kubernetes.io/service-name"];
+  if (name !== `kube-dns-${nodeName}` || (request.operation !== "DELETE" && service !== "kube-dns"))
+    refuse(request, `node ${JSON.stringify(nodeName)} can only publish its own part of the kube-dns Service`);
 }
 
 function checkLease(request: AdmissionRequest, nodeName: string): void {

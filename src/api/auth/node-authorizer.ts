@@ -48,6 +48,16 @@ const allow: Decision = { allowed: true, reason: "" };
 const nodeRules = (defaultClusterRoles.find((each) => each.name === "system:node")?.rules ?? []).map(
   expandRule,
 );
+/**
+ * What a node's network and DNS need beside: on a worker they speak with the node's credentials. Writing
+ * is for the node's own part of the cluster's DNS Service; NodeRestriction sees to the name.
+ */
+const networkRules = [
+  "get,list,watch | discovery.k8s.io | endpointslices",
+  "get,list,watch | networking.k8s.io | networkpolicies",
+  "get,list,watch | core | namespaces",
+].map(expandRule);
+const dnsRules = ["create,patch | discovery.k8s.io | endpointslices"].map(expandRule);
 const reads: ReadonlySet<string> = new Set(["get", "list", "watch"]);
 
 export class NodeAuthorizer implements Authorizer {
@@ -85,7 +95,12 @@ export class NodeAuthorizer implements Authorizer {
   }
 
   #byRules(attributes: Attributes): Decision {
-    return nodeRules.some((rule) => ruleAllows(rule, attributes)) ? allow : noOpinion;
+    const rules = [
+      ...nodeRules,
+      ...networkRules,
+      ...(attributes.namespace === "kube-system" ? dnsRules : []),
+    ];
+    return rules.some((rule) => ruleAllows(rule, attributes)) ? allow : noOpinion;
   }
 
   #unrelated(nodeName: string): Decision {
