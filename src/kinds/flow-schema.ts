@@ -1,4 +1,7 @@
 /** FlowSchema (flowcontrol.apiserver.k8s.io/v1). */
+import { type FieldError, invalid, notSupported, required } from "./field-error.ts";
+import { type FlowRule, validateFlowRules } from "./flow-rules.ts";
+import { dnsSubdomainErrors } from "./names.ts";
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
@@ -11,6 +14,7 @@ interface FlowSchemaObject extends KubeObject {
     priorityLevelConfiguration?: { name?: string };
     matchingPrecedence?: number;
     distinguisherMethod?: { type?: string };
+    rules?: FlowRule[];
   };
   status?: { conditions?: { type?: string; status?: string }[] };
 }
@@ -32,6 +36,8 @@ export const flowSchema = defineKind<FlowSchemaObject>({
   applyDefaults({ spec }) {
     spec.matchingPrecedence ||= 1000;
   },
+  validate: validateSchema,
+  validateUpdate: validateSchema,
   columns: [
     nameColumn,
     text(
@@ -59,3 +65,27 @@ export const flowSchema = defineKind<FlowSchemaObject>({
     ),
   ],
 });
+
+function validateSchema({ metadata, spec }: FlowSchemaObject): FieldError[] {
+  const { matchingPrecedence: precedence = 0, distinguisherMethod: method } = spec;
+  const errors: FieldError[] = [];
+  const at = "spec.matchingPrecedence";
+  if (precedence <= 0) errors.push(invalid(at, precedence, "must be a positive value"));
+  if (precedence > 10_000) errors.push(invalid(at, precedence, "must not be greater than 10000"));
+  if (precedence === 1 && metadata.name !== "exempt")
+    errors.push(invalid(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1"));
+  const type = method?.type ?? "";
+  if (method !== undefined && type !== "ByUser" && type !== "ByNamespace")
+    errors.push(
+      notSupported(
+        "spec.distinguisherMethod.type",
+        { goSyntax: `flowcontrol.FlowDistinguisherMethod{Type:${JSON.stringify(type)}}` },
+        ["ByNamespace", "ByUser"],
+      ),
+    );
+  const level = spec.priorityLevelConfiguration?.name ?? "";
+  const name = "spec.priorityLevelConfiguration.name";
+  if (level === "") errors.push(required(name, "must reference a priority level"));
+  else errors.push(...dnsSubdomainErrors(level).map((each) => invalid(name, level, each)));
+  return [...errors, ...validateFlowRules(spec.rules ?? [], "spec.rules")];
+}

@@ -1,4 +1,5 @@
 /** PriorityLevelConfiguration (flowcontrol.apiserver.k8s.io/v1). */
+import { type FieldError, forbidden, invalid, notSupported, required } from "./field-error.ts";
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
@@ -6,15 +7,22 @@ import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
 
 const schemaName = "io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration";
 
+interface Queuing {
+  queues?: number;
+  handSize?: number;
+  queueLengthLimit?: number;
+}
+
 interface PriorityLevelObject extends KubeObject {
   spec: {
     type?: string;
     limited?: {
       nominalConcurrencyShares?: number;
       lendablePercent?: number;
+      borrowingLimitPercent?: number;
       limitResponse?: {
         type?: string;
-        queuing?: { queues?: number; handSize?: number; queueLengthLimit?: number };
+        queuing?: Queuing;
       };
     };
     exempt?: { nominalConcurrencyShares?: number; lendablePercent?: number };
@@ -49,6 +57,8 @@ export const priorityLevelConfiguration = defineKind<PriorityLevelObject>({
     queuing.queues ||= 64;
     queuing.queueLengthLimit ||= 50;
   },
+  validate: validateLevel,
+  validateUpdate: validateLevel,
   columns: [
     nameColumn,
     text("Type", "Limited or exempt.", ({ spec }) => spec.type ?? ""),
@@ -83,3 +93,76 @@ export const priorityLevelConfiguration = defineKind<PriorityLevelObject>({
     ageColumn,
   ],
 });
+
+function validateLevel({ metadata, spec }: PriorityLevelObject): FieldError[] {
+  const { type = "", limited, exempt } = spec;
+  const errors: FieldError[] = [];
+  if ((metadata.name === "exempt") !== (type === "Exempt"))
+    errors.push(invalid("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'"));
+  if (type === "Exempt") {
+    if (limited !== undefined)
+      errors.push(forbidden("spec.limited", "must be nil if the type is not Limited"));
+    if (exempt !== undefined) errors.push(...shareErrors(exempt, "spec.exempt"));
+  } else if (type === "Limited") {
+    if (exempt !== undefined) errors.push(forbidden("spec.exempt", "must be nil if the type is Limited"));
+    if (limited === undefined)
+      errors.push(required("spec.limited", "must not be empty when type is Limited"));
+    else errors.push(...limitedErrors(limited));
+  } else errors.push(notSupported("spec.type", type, ["Exempt", "Limited"]));
+  return errors;
+}
+
+function limitedErrors(limited: NonNullable<PriorityLevelObject["spec"]["limited"]>): FieldError[] {
+  const path = "spec.limited";
+  const errors = shareErrors(limited, path);
+  const borrowing = limited.borrowingLimitPercent;
+  if (borrowing !== undefined && borrowing < 0)
+    errors.push(
+      invalid(`${path}.borrowingLimitPercent`, borrowing, "if specified, must be a non-negative integer"),
+    );
+  const at = `${path}.limitResponse`;
+  const { type = "", queuing } = limited.limitResponse ?? {};
+  if (type === "Reject") {
+    if (queuing !== undefined)
+      errors.push(forbidden(`${at}.queuing`, "must be nil if limited.limitResponse.type is not Limited"));
+  } else if (type === "Queue") {
+    if (queuing === undefined)
+      errors.push(required(`${at}.queuing`, "must not be empty if limited.limitResponse.type is Limited"));
+    else errors.push(...queuingErrors(queuing, `${at}.queuing`));
+  } else errors.push(notSupported(`${at}.type`, type, ["Queue", "Reject"]));
+  return errors;
+}
+
+function shareErrors(
+  {
+    nominalConcurrencyShares: shares = 0,
+    lendablePercent: lendable = 0,
+  }: {
+    nominalConcurrencyShares?: number;
+    lendablePercent?: number;
+  },
+  path: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  if (shares < 0)
+    errors.push(invalid(`${path}.nominalConcurrencyShares`, shares, "must be a non-negative integer"));
+  if (lendable < 0 || lendable > 100)
+    errors.push(invalid(`${path}.lendablePercent`, lendable, "must be between 0 and 100, inclusive"));
+  return errors;
+}
+
+function queuingErrors(
+  { queues = 0, handSize = 0, queueLengthLimit = 0 }: Queuing,
+  path: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  if (queueLengthLimit <= 0)
+    errors.push(invalid(`${path}.queueLengthLimit`, queueLengthLimit, "must be positive"));
+  if (queues <= 0) errors.push(invalid(`${path}.queues`, queues, "must be positive"));
+  if (queues > 10_000_000)
+    errors.push(invalid(`${path}.queues`, queues, "must not be greater than 10000000"));
+  if (handSize <= 0) errors.push(invalid(`${path}.handSize`, handSize, "must be positive"));
+  if (handSize > queues)
+    errors.push(invalid(`${path}.handSize`, handSize, `should not be greater than queues (${queues})`));
+  return errors;
+}
