@@ -11,6 +11,7 @@ import type { Condition } from "./conditions.ts";
 import { equal } from "./equality.ts";
 import { leases, nodes, pods } from "./kubernetes.ts";
 import type { Node, Taint } from "./kubernetes.ts";
+import { disruptionOf, isEverythingLost, zoneOf } from "./node-zones.ts";
 import { podCondition, timestamp } from "./pod.ts";
 
 const leaseNamespace = "kube-node-lease";
@@ -31,10 +32,14 @@ export interface NodeLifecycleSettings {
 export function nodeLifecycleController(settings: NodeLifecycleSettings): Controller {
   /** When each node's agent was last seen to do something. Forgotten with the leadership: silence counts anew. */
   const contacts = new Map<string, Contact>();
+  /** When the last node of each zone was given up. */
+  const evictedAtMs = new Map<string, number>();
   return {
     name: "node-controller",
     triggers: [
       on(nodes, self),
+      // Who may be evicted depends on how many others are lost.
+      on(nodes, lostNodes, (node, old) => readiness(node) !== readiness(old)),
       on(
         leases,
         (lease) => [lease.metadata.name ?? ""],
@@ -43,7 +48,7 @@ export function nodeLifecycleController(settings: NodeLifecycleSettings): Contro
     ],
     reads: [pods],
     writes: [nodes, pods],
-    plan: (view, key, nowMs) => planNode(view, key, nowMs, contacts, settings),
+    plan: (view, key, nowMs) => planNode(view, key, nowMs, { contacts, evictedAtMs }, settings),
   };
 }
 
@@ -51,7 +56,7 @@ function* planNode(
   view: View,
   key: string,
   nowMs: number,
-  contacts: Map<string, Contact>,
+  { contacts, evictedAtMs }: { contacts: Map<string, Contact>; evictedAtMs: Map<string, number> },
   { isPeerAlive }: NodeLifecycleSettings,
 ): Plan {
   let node = view.get(nodes, undefined, key);
@@ -76,7 +81,7 @@ function* planNode(
     yield* record(node, "Normal", "NodeNotReady", `Node ${key} status is now: NodeNotReady`);
   }
   node = yield* copyLabels(node);
-  yield* writeTaints(node, nowMs);
+  yield* writeTaints(view, node, evictedAtMs, nowMs);
   if (readiness(node) === "Unknown") yield* markPodsNotReady(view, key, nowMs);
 }
 
@@ -92,8 +97,12 @@ function* copyLabels(node: Node): Plan<Node> {
   return yield* patch<Node>(nodes, node, "strategic", { metadata: { labels } });
 }
 
-function readiness(node: Node): string | undefined {
-  return findCondition(node.status.conditions as Condition[] | undefined, "Ready")?.status;
+function* lostNodes(_changed: Node, view: View): Iterable<string> {
+  for (const node of view.list(nodes)) if (readiness(node) !== "True") yield node.metadata.name ?? "";
+}
+
+function readiness(node: Node | undefined): string | undefined {
+  return findCondition(node?.status.conditions as Condition[] | undefined, "Ready")?.status;
 }
 
 /** Nobody knows how the node is: all that its agent reports becomes Unknown. */
@@ -128,8 +137,10 @@ function* loseContact(node: Node, nowMs: number): Plan<Node> {
   );
 }
 
-function* writeTaints(node: Node, nowMs: number): Plan {
-  const wanted = taintsFor(node);
+function* writeTaints(view: View, node: Node, evictedAtMs: Map<string, number>, nowMs: number): Plan {
+  let wanted = taintsFor(node);
+  if (wanted.some(isEviction) && !(yield* mayEvict(view, node, evictedAtMs, nowMs)))
+    wanted = wanted.filter((each) => !isEviction(each));
   const managed = new Set([...conditionTaints.map((each) => each.key), "node.kubernetes.io/unschedulable"]);
   const isOurs = ({ key, effect }: Taint): boolean =>
     managed.has(key) && (effect === "NoSchedule" || (effect === "NoExecute" && executeKeys.has(key)));
@@ -144,6 +155,28 @@ function* writeTaints(node: Node, nowMs: number): Plan {
   }
   if (equal(taints, current)) return;
   yield* update(nodes, { ...node, spec: { ...node.spec, taints } });
+}
+
+/** Whether the node's pods may be evicted now. A node that was given up stays so, unless all are lost. */
+function* mayEvict(view: View, node: Node, evictedAtMs: Map<string, number>, nowMs: number): Plan<boolean> {
+  const all = view.list(nodes).map((each) => (each.metadata.name === node.metadata.name ? node : each));
+  if (isEverythingLost(all)) return false;
+  if ((node.spec.taints ?? []).some(isEviction)) return true;
+  const zone = zoneOf(node);
+  const { pauseMs } = disruptionOf(zone, all);
+  // Too many are lost: a change of any of them is looked at again.
+  if (pauseMs === Infinity) return false;
+  const leftMs = (evictedAtMs.get(zone) ?? -Infinity) + pauseMs - nowMs;
+  if (leftMs > 0) {
+    yield* requeueAfter(leftMs);
+    return false;
+  }
+  evictedAtMs.set(zone, nowMs);
+  return true;
+}
+
+function isEviction({ key, effect }: Taint): boolean {
+  return effect === "NoExecute" && executeKeys.has(key);
 }
 
 const conditionTaints = [
