@@ -59,6 +59,8 @@ export interface GroupVersions {
 export class ResourceRegistry {
   readonly #hub: WatchHub;
   readonly #resources = new Map<string, Resource>();
+  /** What `findAnyVersion` has found since the last change. */
+  readonly #anyVersion = new Map<string, Resource>();
   readonly #stored = new Map<string, StoredResource>();
   readonly #listeners = new Set<() => void>();
 
@@ -126,8 +128,13 @@ export class ResourceRegistry {
 
   /** The resource of a group in any version, the preferred one first. */
   findAnyVersion(group: string, plural: string): Resource | undefined {
+    const key = keyOf(group, "", plural);
+    const known = this.#anyVersion.get(key);
+    if (known !== undefined) return known;
     for (const resource of this.#resources.values()) {
-      if (resource.kind.group === group && resource.kind.plural === plural) return resource;
+      if (resource.kind.group !== group || resource.kind.plural !== plural) continue;
+      this.#anyVersion.set(key, resource);
+      return resource;
     }
     return undefined;
   }
@@ -166,6 +173,7 @@ export class ResourceRegistry {
   }
 
   #changed(): void {
+    this.#anyVersion.clear();
     for (const listener of this.#listeners) listener();
   }
 }

@@ -29,6 +29,8 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** Why a request's signal aborts. One for all: every stream closes, and an error of its own is dear. */
+const clientGone = new Error("the client has gone away");
 const hopHeaders = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade"]);
 
 export async function listen(options: ListenOptions, handlers: ListenerHandlers): Promise<Listener> {
@@ -55,7 +57,7 @@ export async function listen(options: ListenOptions, handlers: ListenerHandlers)
   http1Server.on("clientError", answerBrokenHttp1);
   http1Server.on("upgrade", (request: http.IncomingMessage, socket: Socket, head: Buffer) => {
     const abort = new AbortController();
-    socket.on("close", () => abort.abort());
+    socket.on("close", () => abort.abort(clientGone));
     socket.on("error", () => socket.destroy());
     handlers.upgrade(toRequest(request, new Uint8Array(), abort.signal), peerOf(socket), socket, head);
   });
@@ -161,8 +163,8 @@ function serveStream(
   handlers: ListenerHandlers,
 ): void {
   const abort = new AbortController();
-  stream.on("error", () => abort.abort());
-  stream.on("close", () => abort.abort());
+  stream.on("error", () => abort.abort(clientGone));
+  stream.on("close", () => abort.abort(clientGone));
   const target = headers[":path"] ?? "/";
   const question = target.indexOf("?");
   const request: HttpRequest = {
@@ -262,7 +264,7 @@ function serveHttp1(
   handlers: ListenerHandlers,
 ): void {
   const abort = new AbortController();
-  response.on("close", () => abort.abort());
+  response.on("close", () => abort.abort(clientGone));
   collectBody(message, (body) => {
     const request = toRequest(message, body, abort.signal);
     handlers.handle(request, peerOf(message.socket)).then(
