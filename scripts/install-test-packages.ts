@@ -8,6 +8,7 @@ const missing = [
   ...missingPackages(),
   ...(findProgram("kubectl") === undefined ? ["kubernetes-client"] : []),
   ...(findProgram("etcd") === undefined ? ["etcd-server"] : []),
+  ...(findProgram("chromium") === undefined ? ["chromium"] : []),
 ];
 if (missing.length === 0) console.log("all packages for the end-to-end tests are there");
 else if (process.getuid?.() !== 0)

@@ -17,12 +17,14 @@ import { MemoryBackend } from "#base/memory-backend.ts";
 import type { Logger } from "#base/ports.ts";
 import { systemClock, systemRandom } from "#client/system-clock.ts";
 import { createAuthority, issue } from "#cluster/certificates.ts";
+import type { KeyAndCertificate } from "#cluster/certificates.ts";
 import { allKinds } from "#kinds/all.ts";
 
 export interface ApiOnly {
   api: ApiServer;
   url: string;
   kubeconfigPath: string;
+  authority: KeyAndCertificate;
   close(): Promise<void>;
 }
 
@@ -100,6 +102,7 @@ export async function startApiOnly(options: {
     api,
     url,
     kubeconfigPath,
+    authority,
     async close() {
       await api.close();
       await backend.close();
