@@ -5,13 +5,14 @@
  *
  *   node scripts/serve-control-plane.ts [--port P] [--dir D] [--service-cidr C] [--verbose]
  */
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Logger } from "#base/ports.ts";
 import { createClient } from "#client/client.ts";
 import { systemClock, systemRandom } from "#client/system-clock.ts";
+import { readRequest, signAsRequested } from "#cluster/certificate-requests.ts";
 import { startManager } from "#manager/manager.ts";
 import { startApiOnly } from "./serve-api.ts";
 
@@ -27,14 +28,7 @@ export async function startControlPlane(options: {
   serviceCidr: string;
   verbose: boolean;
 }): Promise<ControlPlane> {
-  const { api, url, kubeconfigPath, close } = await startApiOnly(options);
-  const kubeconfig = JSON.parse(readFileSync(kubeconfigPath, "utf8")) as {
-    clusters: { cluster: { "certificate-authority-data": string } }[];
-  };
-  const rootCa = Buffer.from(
-    kubeconfig.clusters[0]!.cluster["certificate-authority-data"],
-    "base64",
-  ).toString();
+  const { api, url, kubeconfigPath, authority, close } = await startApiOnly(options);
   const client = createClient({
     transport: api.handler,
     userAgent: "trivet-manager",
@@ -51,7 +45,8 @@ export async function startControlPlane(options: {
     logger: logger(options.verbose),
     clusterCidr: "10.42.0.0/16",
     serviceCidr: options.serviceCidr,
-    rootCa,
+    rootCa: authority.certificate,
+    certificates: { read: readRequest, sign: (request) => signAsRequested(authority, request) },
   });
   return {
     url,

@@ -24,12 +24,12 @@ export interface CertificateRequest {
   validDays: number;
 }
 
-const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+export const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const dayMs = 24 * 60 * 60 * 1000;
 /** Certificates are valid a little before their creation: clocks of joining machines differ. */
-const clockSkewMs = 5 * 60 * 1000;
+export const clockSkewMs = 5 * 60 * 1000;
 
-async function x509(): Promise<typeof X509> {
+export async function x509(): Promise<typeof X509> {
   await import("reflect-metadata");
   return import("@peculiar/x509");
 }

@@ -55,10 +55,24 @@ export type Action =
       subresource: string;
       body: KubeObject;
     }
+  /** What a PKCS #10 request (PEM) asks for: answered with a `CertificateSubject`. */
+  | { type: "readCertificateRequest"; pem: string }
+  /** A certificate of the cluster's authority for the request, with its subject: answered in PEM. */
+  | { type: "signCertificate"; pem: string; usages: readonly string[]; validSeconds: number }
   /** All resources that the API serves now, custom ones too. */
   | { type: "discover" }
   | { type: "event"; object: KubeObject; eventType: "Normal" | "Warning"; reason: string; message: string }
   | { type: "requeueAfter"; delayMs: number };
+
+/** Who a certificate is asked for. */
+export interface CertificateSubject {
+  commonName: string;
+  organizations: readonly string[];
+  dnsNames: readonly string[];
+  ipAddresses: readonly string[];
+  emailAddresses: readonly string[];
+  uris: readonly string[];
+}
 
 export type Plan<R = void> = Generator<Action, R, unknown>;
 

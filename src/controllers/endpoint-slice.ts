@@ -22,7 +22,7 @@ import { isPodReady } from "./pod.ts";
 type Endpoint = DiscoverySlice["endpoints"][number];
 type Port = NonNullable<DiscoverySlice["ports"]>[number];
 
-const managedByLabel = "endpointslice.kubernetes.io/managed-by";
+export const managedByLabel = "endpointslice.kubernetes.io/managed-by";
 const managedBy = "endpointslice-controller.k8s.io";
 export const serviceNameLabel = "kubernetes.io/service-name";
 const zoneLabel = "topology.kubernetes.io/zone";

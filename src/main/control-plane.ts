@@ -15,9 +15,9 @@ import type { NodeIdentity } from "#cluster/identity.ts";
 import { writeIdentity } from "#cluster/identity.ts";
 import type { ManagementOptions } from "#cluster/management.ts";
 import { createManagement } from "#cluster/management.ts";
-import { leafDays, ensureNodePki } from "#cluster/pki.ts";
+import { ensureNodePki } from "#cluster/pki.ts";
 import type { NodePki } from "#cluster/pki.ts";
-import { signRequest } from "#cluster/certificates.ts";
+import { readRequest, signAsRequested } from "#cluster/certificate-requests.ts";
 import { StatusError } from "#base/errors.ts";
 import { allKinds } from "#kinds/all.ts";
 import type { KubeObject } from "#kinds/object.ts";
@@ -212,14 +212,10 @@ function startControllers(
     serviceCidr: identity.settings.serviceCidr,
     rootCa: pki.authorities.cluster.certificate,
     isPeerAlive: (name) => alive.get(name),
-    signCertificate: ({ pem, username, usages, expirationSeconds }) =>
-      signRequest(pki.authorities.cluster, pem, {
-        commonName: username,
-        organizations: [],
-        hosts: [],
-        usages: usages.some((each) => each === "server auth") ? ["server", "client"] : ["client"],
-        validDays: expirationSeconds === undefined ? leafDays : expirationSeconds / 86_400,
-      }),
+    certificates: {
+      read: readRequest,
+      sign: (request) => signAsRequested(pki.authorities.cluster, request),
+    },
   });
   return {
     async close() {

@@ -1,9 +1,13 @@
 /** The controllers that run, with what each needs from outside. */
 import type { Controller } from "#controllers/controller.ts";
+import { certificateApprovingController } from "#controllers/certificate-approving.ts";
+import { certificateCleanerController } from "#controllers/certificate-cleaner.ts";
+import { certificateSigningController } from "#controllers/certificate-signing.ts";
 import { cronJobController } from "#controllers/cron-job.ts";
 import { daemonSetController } from "#controllers/daemon-set.ts";
 import { deploymentController } from "#controllers/deployment.ts";
 import { disruptionController } from "#controllers/disruption-budget.ts";
+import { endpointSliceMirroringController } from "#controllers/endpoint-slice-mirroring.ts";
 import { endpointSliceController } from "#controllers/endpoint-slice.ts";
 import { endpointsController } from "#controllers/endpoints.ts";
 import { ephemeralVolumeController } from "#controllers/ephemeral-volume.ts";
@@ -43,6 +47,7 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     horizontalAutoscalerController(),
     endpointsController,
     endpointSliceController,
+    endpointSliceMirroringController,
     namespaceController,
     serviceAccountController,
     serviceAccountTokenController(options.rootCa),
@@ -59,5 +64,9 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     nodeIpamController(options.clusterCidr),
     taintEvictionController(),
     podGarbageCollector(),
+    ...(options.certificates === undefined
+      ? []
+      : [certificateApprovingController, certificateSigningController]),
+    certificateCleanerController,
   ];
 }

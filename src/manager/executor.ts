@@ -9,6 +9,7 @@ import type { ApiClient } from "#client/types.ts";
 import type { Action, DiscoveredResource } from "#controllers/controller.ts";
 import type { Clock, Logger } from "#base/ports.ts";
 import type { KubeObject } from "#kinds/object.ts";
+import type { CertificateSigner } from "./options.ts";
 import type { SharedView } from "./shared-view.ts";
 
 export interface ExecutorOptions {
@@ -17,6 +18,7 @@ export interface ExecutorOptions {
   clock: Clock;
   logger: Logger;
   fenceTerm: number;
+  certificates?: CertificateSigner | undefined;
   discover(): Promise<readonly DiscoveredResource[]>;
 }
 
@@ -88,6 +90,10 @@ export class Executor {
           action.body,
           write,
         );
+      case "readCertificateRequest":
+        return await this.#signer().read(action.pem);
+      case "signCertificate":
+        return await this.#signer().sign(action);
       case "discover":
         return await this.#options.discover();
       case "event": {
@@ -101,6 +107,12 @@ export class Executor {
       default:
         return action satisfies never;
     }
+  }
+
+  #signer(): CertificateSigner {
+    const { certificates } = this.#options;
+    if (certificates === undefined) throw new Error("no authority to sign certificates was given");
+    return certificates;
   }
 
   #show(action: Action & { type: "create" | "update" | "patch" }, answer: KubeObject): KubeObject {

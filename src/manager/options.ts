@@ -1,6 +1,7 @@
 /** What the manager is told. */
 import type { Leadership } from "#base/backend.ts";
 import type { Clock, Logger, Random } from "#base/ports.ts";
+import type { CertificateSubject } from "#controllers/controller.ts";
 import type { ApiClient } from "#client/types.ts";
 
 export interface ManagerOptions {
@@ -20,20 +21,13 @@ export interface ManagerOptions {
    * without replica. Makes dead control-plane nodes NotReady sooner than their lease does.
    */
   isPeerAlive?: (nodeName: string) => boolean | undefined;
-  /** Signs certificate requests of the signers in upstream's kube-controller-manager. PEM in, PEM out. */
-  signCertificate?: (request: {
-    pem: string;
-    signerName: string;
-    usages: readonly string[];
-    username: string;
-    expirationSeconds: number | undefined;
-  }) => Promise<string>;
-  /** Makes the token of a Secret of type kubernetes.io/service-account-token. */
-  signServiceAccountToken?: (account: {
-    namespace: string;
-    name: string;
-    uid: string;
-    secretName: string;
-    secretUid: string;
-  }) => Promise<string>;
+  /** The authority behind the built-in signers of certificate requests. Absent: nothing is signed. */
+  certificates?: CertificateSigner;
+}
+
+export interface CertificateSigner {
+  /** What a PKCS #10 request (PEM) asks for. Rejects when it is none. */
+  read(pem: string): Promise<CertificateSubject>;
+  /** A certificate (PEM) with the subject and the alternative names of the request. */
+  sign(request: { pem: string; usages: readonly string[]; validSeconds: number }): Promise<string>;
 }

@@ -46,6 +46,7 @@ export class Reign {
       clock,
       logger,
       fenceTerm: term,
+      certificates: options.certificates,
       discover: () => this.#discover(),
     });
     this.#loops = controllersFor(options).map(
