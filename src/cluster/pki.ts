@@ -3,7 +3,7 @@
  * and issues its own leaf certificates, again when they near their end or its addresses change. A
  * worker holds only the authority's certificate and what it was issued.
  */
-import { generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { FatalError } from "#base/errors.ts";
 import type { KeyAndCertificate } from "./certificates.ts";
@@ -58,11 +58,33 @@ export function writeAuthorities(dataDir: string, authorities: Authorities): voi
 
 /** Throws FatalError when a file is missing. */
 export function readAuthorities(dataDir: string): Authorities {
-  return {
+  const serviceAccountKeyPath = pkiPath(dataDir, "service-account.key");
+  const authorities = {
     cluster: read(dataDir, "ca"),
     peer: read(dataDir, "peer-ca"),
-    serviceAccountKey: must(pkiPath(dataDir, "service-account.key")),
+    serviceAccountKey: must(serviceAccountKeyPath),
   };
+  for (const [file, { certificate, key }] of [
+    ["ca", authorities.cluster],
+    ["peer-ca", authorities.peer],
+  ] as const) {
+    mustParse(pkiPath(dataDir, `${file}.crt`), () => new X509Certificate(certificate));
+    mustParse(pkiPath(dataDir, `${file}.key`), () => createPrivateKey(key));
+  }
+  mustParse(serviceAccountKeyPath, () => createPrivateKey(authorities.serviceAccountKey));
+  return authorities;
+}
+
+function mustParse(path: string, parse: () => unknown): void {
+  try {
+    parse();
+  } catch (cause) {
+    throw new FatalError(
+      "badDataDir",
+      `${path} is damaged; restore it from a backup, or run "trivet reset --yes" to remove this node's data and join again`,
+      { cause },
+    );
+  }
 }
 
 /** Host names and addresses of an API server's certificate. */
