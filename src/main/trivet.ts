@@ -25,6 +25,12 @@ const context: CommandContext = {
   },
 };
 
+// The reader of a pipe may have seen enough (`trivet status | head -1`).
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
 const program = createProgram(context);
 addLabCommands(program, context);
 await runProgram(program, process.argv.slice(2));
