@@ -2,15 +2,8 @@
 import { type FieldError, duplicate, invalid, notSupported, required } from "./field-error.ts";
 import { type LabelSelector, validateLabelSelector } from "./label-selector.ts";
 import { dns1035LabelErrors, dnsSubdomainErrors, qualifiedNameErrors } from "./names.ts";
+import { type OperationRule, validateOperationRule } from "./policy-rules.ts";
 import type { KubeObject } from "./object.ts";
-
-interface Rule {
-  operations?: string[];
-  apiGroups?: string[];
-  apiVersions?: string[];
-  resources?: string[];
-  scope?: string;
-}
 
 export interface MatchCondition {
   name?: string;
@@ -23,7 +16,7 @@ export interface Webhook {
     url?: string;
     service?: { name?: string; namespace?: string; port?: number; path?: string };
   };
-  rules?: Rule[];
+  rules?: OperationRule[];
   failurePolicy?: string;
   matchPolicy?: string;
   namespaceSelector?: LabelSelector;
@@ -60,7 +53,7 @@ export function validateWebhooks(webhooks: readonly Webhook[]): FieldError[] {
     const name = each.name ?? "";
     errors.push(...qualifiedDomainErrors(name, `${path}.name`));
     for (const [position, rule] of (each.rules ?? []).entries())
-      errors.push(...ruleErrors(rule, `${path}.rules[${position}]`));
+      errors.push(...validateOperationRule(rule, `${path}.rules[${position}]`));
     const choice = (
       field: "failurePolicy" | "matchPolicy" | "reinvocationPolicy",
       allowed: string[],
@@ -136,23 +129,6 @@ function qualifiedDomainErrors(name: string, path: string): FieldError[] {
   const errors = dnsSubdomainErrors(name).map((each) => invalid(path, name, each));
   if (errors.length === 0 && name.split(".").length < 3)
     return [invalid(path, name, "should be a domain with at least three segments separated by dots")];
-  return errors;
-}
-
-const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
-
-function ruleErrors(rule: Rule, path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const field of ["operations", "apiGroups", "apiVersions", "resources"] as const)
-    if ((rule[field] ?? []).length === 0) errors.push(required(`${path}.${field}`));
-  for (const field of ["apiVersions", "resources"] as const)
-    for (const [index, each] of (rule[field] ?? []).entries())
-      if (each === "") errors.push(required(`${path}.${field}[${index}]`));
-  for (const [index, each] of (rule.operations ?? []).entries())
-    if (!operations.includes(each))
-      errors.push(notSupported(`${path}.operations[${index}]`, each, operations));
-  if (rule.scope !== undefined && !["*", "Cluster", "Namespaced"].includes(rule.scope))
-    errors.push(notSupported(`${path}.scope`, rule.scope, ["*", "Cluster", "Namespaced"]));
   return errors;
 }
 
