@@ -23,7 +23,8 @@ interface Memory {
 
 function memory(): Memory {
   const rollup = readFileSync("/proc/self/smaps_rollup", "utf8");
-  const megabytes = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(rollup)?.[1] ?? NaN) / 1024;
+  const megabytes = (field: string) =>
+    Number(new RegExp(`${field}:\\s+(\\d+)`).exec(rollup)?.[1] ?? NaN) / 1024;
   return { resident: megabytes("Rss"), private: megabytes("Anonymous") };
 }
 

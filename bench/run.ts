@@ -3,6 +3,13 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cpus, release } from "node:os";
 
+/** As the launcher starts a node. The compile cache holds after the first run. */
+const flags = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=4"];
+const env = {
+  ...process.env,
+  MALLOC_ARENA_MAX: "2",
+  NODE_COMPILE_CACHE: new URL("../node_modules/.cache/trivet", import.meta.url).pathname,
+};
 const all = ["node", "api", "store", "memory", "failover"];
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((each) => !all.includes(each));
@@ -17,6 +24,6 @@ console.log(
 for (const name of wanted.length > 0 ? wanted : all) {
   const file = new URL(`./${name}.ts`, import.meta.url).pathname;
   if (!existsSync(file)) throw new Error(`${file} is missing`);
-  const { status } = spawnSync(process.execPath, [file], { stdio: "inherit" });
+  const { status } = spawnSync(process.execPath, [...flags, file], { stdio: "inherit", env });
   if (status !== 0) process.exitCode = 1;
 }
