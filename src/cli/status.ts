@@ -5,6 +5,7 @@ import { readIdentity } from "#cluster/identity.ts";
 import type { CommandContext } from "./context.ts";
 import { callManagement, NotRunningError } from "./management-client.ts";
 import { findNode } from "./process-control.ts";
+import { workerNotReadyReason } from "./worker-status.ts";
 import { parseTimeoutMs } from "./system.ts";
 
 export interface NodeStatus {
@@ -43,30 +44,34 @@ export async function readStatus(dataDir: string): Promise<NodeStatus> {
   return callManagement<NodeStatus>(dataDir, "GET", "status", undefined, 10_000);
 }
 
-/** Waits until the node is Ready. Throws with the reason it last gave when the time is over. */
+/** Waits until the node, which may be a worker, is Ready. Throws with the reason it last gave when the time is over. */
 export async function waitReady(
   dataDir: string,
   timeoutMs: number,
   report: (reason: string) => void,
   signal?: AbortSignal,
-): Promise<NodeStatus> {
+): Promise<void> {
   const deadlineMs = Date.now() + timeoutMs;
   let last = "";
   for (;;) {
     signal?.throwIfAborted();
-    let reason: string;
-    try {
-      const status = await readStatus(dataDir);
-      if (status.ready) return status;
-      reason = status.reason;
-    } catch (error) {
-      reason =
-        error instanceof NotRunningError ? "the API server does not answer yet" : (error as Error).message;
-    }
+    const reason = await notReadyReason(dataDir);
+    if (reason === "") return;
     if (reason !== last) report((last = reason));
     if (Date.now() > deadlineMs)
       throw new Error(`the node was not Ready after ${Math.round(timeoutMs / 1000)} s: ${reason}`);
     await delay(100);
+  }
+}
+
+async function notReadyReason(dataDir: string): Promise<string> {
+  const identity = readIdentity(dataDir);
+  if (identity?.role === "worker") return workerNotReadyReason(dataDir, identity);
+  try {
+    const status = await readStatus(dataDir);
+    return status.ready ? "" : status.reason;
+  } catch (error) {
+    return error instanceof NotRunningError ? "the API server does not answer yet" : (error as Error).message;
   }
 }
 
@@ -77,19 +82,17 @@ export async function statusCommand(
   const identity = readIdentity(options.dataDir);
   if (identity === undefined)
     throw new Error(`there is no node in ${options.dataDir}: run "trivet up" or "trivet join" first`);
-  if (identity.role === "worker") return workerStatus(context, options, identity.name);
-  let status: NodeStatus;
   if (options.waitReady === true)
-    status = await waitReady(options.dataDir, parseTimeoutMs(options.timeout), (reason) =>
+    await waitReady(options.dataDir, parseTimeoutMs(options.timeout), (reason) =>
       context.progress.line(`waiting: ${reason}`),
     );
-  else {
-    try {
-      status = await readStatus(options.dataDir);
-    } catch (error) {
-      if (!(error instanceof NotRunningError)) throw error;
-      status = stoppedStatus(identity.name, context.version, findNode(options.dataDir) !== undefined);
-    }
+  if (identity.role === "worker") return workerStatus(context, options, identity.name);
+  let status: NodeStatus;
+  try {
+    status = await readStatus(options.dataDir);
+  } catch (error) {
+    if (!(error instanceof NotRunningError)) throw error;
+    status = stoppedStatus(identity.name, context.version, findNode(options.dataDir) !== undefined);
   }
   context.print(format(status, options.format));
   if (!status.ready) process.exitCode = 1;
