@@ -14,7 +14,6 @@ import { isHealthPath } from "./discovery/health.ts";
 import type { DiscoveryPages } from "./discovery/pages.ts";
 import type { Resource } from "./registry.ts";
 import { parseRequestInfo } from "./request-info.ts";
-import type { Answer } from "./rest/answer.ts";
 import { deleteCollection, deleteObject } from "./rest/delete.ts";
 import { extensionHandler } from "./rest/extension.ts";
 import { patchFormat, patchObject } from "./rest/patch.ts";
@@ -272,9 +271,4 @@ async function compress(http: HttpRequest, response: HttpResponse): Promise<Http
     headers: { ...response.headers, "content-encoding": "gzip", vary: "Accept-Encoding" },
     body: packed,
   };
-}
-
-/** For tests and for the composition: an answer that is an object. */
-export function isObjectAnswer(answer: Answer): answer is Answer & { type: "object" } {
-  return answer.type === "object";
 }

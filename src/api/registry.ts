@@ -50,12 +50,6 @@ export interface Resource {
   extension: ExtensionResource | undefined;
 }
 
-export interface GroupVersions {
-  group: string;
-  /** Preferred first. */
-  versions: { version: string; resources: Resource[] }[];
-}
-
 export class ResourceRegistry {
   readonly #hub: WatchHub;
   readonly #resources = new Map<string, Resource>();

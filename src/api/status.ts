@@ -3,7 +3,7 @@
  * Only texts: when each applies is decided by the callers.
  */
 import { StatusError } from "#base/errors.ts";
-import type { StatusCause, StatusDetails, StatusReason } from "#base/errors.ts";
+import type { StatusDetails } from "#base/errors.ts";
 
 /** A resource without its version: what error texts name. */
 export interface GroupResource {
@@ -121,16 +121,6 @@ export function tooLargeResourceVersion(wanted: number, current: number): Status
 
 export function tooManyRequests(message: string, retryAfterSeconds: number): StatusError {
   return new StatusError("TooManyRequests", message, { details: { retryAfterSeconds } });
-}
-
-/** A Status of any reason with causes. */
-export function statusWithCauses(
-  reason: StatusReason,
-  message: string,
-  details: StatusDetails,
-  causes: StatusCause[],
-): StatusError {
-  return new StatusError(reason, message, { details: { ...details, causes } });
 }
 
 function detailsOf(resource: GroupResource, name: string | undefined): StatusDetails {

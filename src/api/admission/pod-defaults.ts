@@ -4,6 +4,7 @@
  * yet (TaintNodesByCondition).
  */
 import type { KubeObject } from "#kinds/object.ts";
+import { compareQuantities } from "#kinds/quantity.ts";
 import type { ResourceRegistry } from "../registry.ts";
 import { forbiddenError } from "../status.ts";
 import type { AdmissionPlugin, AdmissionRequest } from "./admission.ts";
@@ -152,7 +153,10 @@ export function runtimeClass(registry: ResourceRegistry): AdmissionPlugin {
         tolerations?: unknown[];
       };
       const name = spec.runtimeClassName ?? "";
-      if (name === "") return;
+      if (name === "") {
+        refuseOverhead(request, spec.overhead);
+        return;
+      }
       const stored = registry.builtIn("node.k8s.io", "runtimeclasses").stored;
       const found = stored?.cache.get(stored.keyPrefix + name)?.decode() as
         | (KubeObject & {
@@ -167,7 +171,14 @@ export function runtimeClass(registry: ResourceRegistry): AdmissionPlugin {
           `pod rejected: RuntimeClass ${JSON.stringify(name)} not found`,
         );
       }
-      if (found.overhead?.podFixed !== undefined) spec.overhead = { ...found.overhead.podFixed };
+      const overhead = found.overhead?.podFixed;
+      if (overhead !== undefined) {
+        if (spec.overhead !== undefined && !sameAmounts(spec.overhead, overhead)) {
+          const why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
+          throw forbiddenError(request.resource.groupResource, request.name, why);
+        }
+        spec.overhead = { ...overhead };
+      } else refuseOverhead(request, spec.overhead);
       for (const [key, value] of Object.entries(found.scheduling?.nodeSelector ?? {})) {
         const given = spec.nodeSelector?.[key];
         if (given !== undefined && given !== value) {
@@ -184,4 +195,19 @@ export function runtimeClass(registry: ResourceRegistry): AdmissionPlugin {
       }
     },
   };
+}
+
+/** Overhead is the RuntimeClass's to say. */
+function refuseOverhead(request: AdmissionRequest, overhead: Record<string, string> | undefined): void {
+  if (Object.keys(overhead ?? {}).length === 0) return;
+  const why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+  throw forbiddenError(request.resource.groupResource, request.name, why);
+}
+
+function sameAmounts(left: Record<string, string>, right: Record<string, string>): boolean {
+  const names = new Set([...Object.keys(left), ...Object.keys(right)]);
+  return [...names].every((name) => {
+    const [a, b] = [left[name], right[name]];
+    return a !== undefined && b !== undefined && compareQuantities(a, b) === 0;
+  });
 }

@@ -2,7 +2,7 @@
  * YAML bodies in and out. Only the first document of a stream is read, keys become strings and scalars
  * follow YAML 1.1, as the library that upstream uses does it. Output has sorted keys.
  */
-import { isAlias, isMap, isPair, isScalar, parseAllDocuments, visit } from "yaml";
+import { isAlias, isPair, isScalar, parseAllDocuments, visit } from "yaml";
 import type { Document, Node } from "yaml";
 import type { ParsedBody } from "./body.ts";
 
@@ -73,10 +73,6 @@ function duplicatesOf(document: Document, text: string): string[] {
     },
   });
   return lines.length === 0 ? [] : [`yaml: unmarshal errors:\n${lines.join("\n")}`];
-}
-
-export function isYamlMap(node: unknown): boolean {
-  return isMap(node);
 }
 
 /** YAML text with sorted keys, in the layout of upstream's library. */
