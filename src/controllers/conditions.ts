@@ -35,10 +35,3 @@ export function setCondition<C extends Condition>(
   else list[index] = next;
   return list;
 }
-
-export function withoutCondition<C extends Condition>(
-  conditions: readonly C[] | undefined,
-  type: string,
-): C[] {
-  return (conditions ?? []).filter((each) => each.type !== type);
-}

@@ -36,7 +36,6 @@ export interface Resource<T extends KubeObject = KubeObject> {
 export type Pod = Stored<core.Pod>;
 export type PodSpec = core.PodSpec;
 export type PodTemplateSpec = core.PodTemplateSpec;
-export type Container = core.Container;
 export type Node = Stored<core.Node>;
 export type Taint = core.Taint;
 export type Toleration = core.Toleration;

@@ -31,27 +31,3 @@ export function isEmptySelector(selector: LabelSelector | undefined): boolean {
     Object.keys(selector?.matchLabels ?? {}).length === 0 && (selector?.matchExpressions ?? []).length === 0
   );
 }
-
-/** The text form of a selector, as in `?labelSelector=` and scale's status. Sorted by key. */
-export function formatSelector(selector: LabelSelector | undefined): string {
-  const parts = Object.entries(selector?.matchLabels ?? {}).map(([name, value]) => ({
-    name,
-    text: `${name}=${value}`,
-  }));
-  for (const { key, operator, values } of selector?.matchExpressions ?? []) {
-    const listed = [...(values ?? [])].sort().join(",");
-    const text =
-      operator === "In"
-        ? `${key} in (${listed})`
-        : operator === "NotIn"
-          ? `${key} notin (${listed})`
-          : operator === "Exists"
-            ? key
-            : `!${key}`;
-    parts.push({ name: key, text });
-  }
-  return parts
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .map((part) => part.text)
-    .join(",");
-}
