@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { nodes } from "./kubernetes.ts";
+import type { Node } from "./kubernetes.ts";
+import { nodeLifecycleController } from "./node-lifecycle.ts";
+import { World } from "./transcript.test-suite.ts";
+
+function node(name: string, status: string): Node {
+  return { metadata: { name }, status: { conditions: [{ type: "Ready", status }] } } as unknown as Node;
+}
+
+function effects(world: World, name: string): string[] {
+  return (world.get(nodes, undefined, name)!.spec.taints ?? []).map((each) => each.effect);
+}
+
+test("of two lost nodes the second is evicted ten seconds after the first", () => {
+  const world = new World();
+  const controller = nodeLifecycleController({});
+  for (const name of ["a", "b"]) world.put(nodes, node(name, "False"));
+  world.put(nodes, node("c", "True"));
+  for (const name of ["a", "b"]) world.run(controller, name);
+  assert.deepEqual(effects(world, "a"), ["NoSchedule", "NoExecute"]);
+  assert.deepEqual(effects(world, "b"), ["NoSchedule"]);
+  world.nowMs += 10_000;
+  world.run(controller, "b");
+  assert.deepEqual(effects(world, "b"), ["NoSchedule", "NoExecute"]);
+});
+
+test("when every node is lost none is evicted, and those that were are taken back", () => {
+  const world = new World();
+  const controller = nodeLifecycleController({});
+  for (const name of ["a", "b"]) world.put(nodes, node(name, "False"));
+  const taints = [{ key: "node.kubernetes.io/not-ready", effect: "NoExecute" }];
+  world.put(nodes, { ...world.get(nodes, undefined, "a")!, spec: { taints } } as unknown as Node);
+  for (const name of ["a", "b"]) world.run(controller, name);
+  assert.deepEqual(effects(world, "a"), ["NoSchedule"]);
+  assert.deepEqual(effects(world, "b"), ["NoSchedule"]);
+});
