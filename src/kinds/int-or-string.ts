@@ -30,10 +30,3 @@ export function numberOf(value: IntOrString | undefined): number {
   if (typeof value === "number") return value;
   return value !== undefined && percent.test(value) ? Number.parseInt(value, 10) : 0;
 }
-
-/** Scales a percentage by `total` (upstream's GetScaledValueFromIntOrPercent); numbers stay. */
-export function scaleIntOrPercent(value: IntOrString, total: number, round: "up" | "down"): number {
-  if (typeof value === "number") return value;
-  const scaled = (Number.parseInt(value, 10) * total) / 100;
-  return round === "up" ? Math.ceil(scaled) : Math.floor(scaled);
-}

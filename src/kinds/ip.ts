@@ -51,12 +51,6 @@ export function cidrContains(cidr: Cidr, ip: Ip): boolean {
   return cidr.value >> shift === ip.value >> shift;
 }
 
-/** True where the network's address has no bits beyond its prefix. */
-export function isNetworkAddress(cidr: Cidr): boolean {
-  const shift = BigInt(widthOf(cidr) - cidr.bits);
-  return (cidr.value >> shift) << shift === cidr.value;
-}
-
 export function formatIp(ip: Ip): string {
   if (ip.family === 4) return [24n, 16n, 8n, 0n].map((shift) => String((ip.value >> shift) & 255n)).join(".");
   const groups = Array.from({ length: 8 }, (_, index) =>

@@ -150,11 +150,6 @@ export function portNumberErrors(port: number): string[] {
   return port >= 1 && port <= 65535 ? [] : ["must be between 1 and 65535, inclusive"];
 }
 
-/** A fully qualified name of at least two labels; upstream's IsFullyQualifiedName. */
-export function isFullyQualified(name: string): boolean {
-  return name.includes(".") && name.split(".").length >= 2;
-}
-
 export function sysctlErrors(name: string): string[] {
   return name.length <= 253 && new RegExp(sysctl).test(name)
     ? []

@@ -44,6 +44,3 @@ export interface KubeObject {
   metadata: ObjectMeta;
   [field: string]: unknown;
 }
-
-/** An object of a type from `kubernetes-types`, for example `Of<Pod>`. */
-export type Of<T> = Omit<T, "metadata" | "apiVersion" | "kind"> & KubeObject;

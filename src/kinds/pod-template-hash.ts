@@ -11,11 +11,6 @@ export function hashPodTemplate(template: PodTemplateSpec, collisionCount = 0): 
   return hashText(canonicalJson(template) + (collisionCount === 0 ? "" : `#${collisionCount}`));
 }
 
-/** Hash of any JSON value, for example the data of a ControllerRevision. */
-export function hashObject(value: unknown, collisionCount = 0): string {
-  return hashText(canonicalJson(value) + (collisionCount === 0 ? "" : `#${collisionCount}`));
-}
-
 function hashText(text: string): string {
   let hash = 0xcbf29ce484222325n;
   for (const byte of new TextEncoder().encode(text))

@@ -28,25 +28,3 @@ export function schemaOf(name: string): Schema {
 export function referencedName(schema: Schema): string | undefined {
   return schema.$ref?.slice(prefix.length);
 }
-
-/** Follows `$ref`; a schema without one is returned as it is. List and merge extensions beside a reference stay the referrer's. */
-export function resolveSchema(schema: Schema): Schema {
-  const name = referencedName(schema);
-  return name === undefined ? schema : schemaOf(name);
-}
-
-/** The schema at a path of property names (list items and map values are entered by "[]"), or undefined. */
-export function schemaAt(schema: Schema, path: readonly string[]): Schema | undefined {
-  let current: Schema | undefined = resolveSchema(schema);
-  for (const step of path) {
-    if (current === undefined) return undefined;
-    let next: Schema | undefined;
-    if (step === "[]")
-      next =
-        current.items ??
-        (typeof current.additionalProperties === "object" ? current.additionalProperties : undefined);
-    else next = current.properties?.[step];
-    current = next === undefined ? undefined : resolveSchema(next);
-  }
-  return current;
-}
