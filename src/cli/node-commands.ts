@@ -1,7 +1,7 @@
 /** Starting, stopping and removing the node of this machine. */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { readIdentity } from "#cluster/identity.ts";
 import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
@@ -62,7 +62,10 @@ export async function removeNodeFromMachine(context: CommandContext, dataDir: st
   await context.progress.step("removing the data", () => {
     removeUserKubeconfig(dataDir);
     removeUnit();
-    rmSync(dataDir, { recursive: true, force: true });
+    // What is in it first: a directory that is a mount point of its own can be emptied, not removed.
+    for (const name of readdirSync(dataDir)) rmSync(join(dataDir, name), { recursive: true, force: true });
+    if (isMountPoint(dataDir)) return `${dataDir} emptied`;
+    rmSync(dataDir, { recursive: true });
     return `${dataDir} removed`;
   });
 }
@@ -77,4 +80,8 @@ function removeUserKubeconfig(dataDir: string): void {
   const ours = kubeconfigPath(dataDir);
   if (!existsSync(user) || !existsSync(ours) || !isOurs(user)) return;
   if (readFileSync(user, "utf8") === readFileSync(ours, "utf8")) rmSync(user);
+}
+
+function isMountPoint(directory: string): boolean {
+  return statSync(directory).dev !== statSync(dirname(directory)).dev;
 }
