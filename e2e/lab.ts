@@ -1,5 +1,7 @@
 /** The lab as end-to-end tests use it: only through the command line. */
-import { existsSync } from "node:fs";
+import { cpSync, existsSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import assert from "node:assert/strict";
 import type { NodeStatus } from "#cli/status.ts";
 import { Kubectl, launcher, must, run, waitFor } from "./harness.ts";
@@ -10,6 +12,8 @@ export interface LabNode {
   dataDir: string;
   pid: number;
 }
+
+const keptLogs = join(tmpdir(), "trivet-lab-logs");
 
 export class TestLab {
   kubectl: Kubectl;
@@ -36,7 +40,11 @@ export class TestLab {
     return new TestLab(last.kubeconfig, last.nodes);
   }
 
+  /** The nodes' logs of the lab that was taken down last are kept for whoever looks for the cause of a failure. */
   static async down(): Promise<void> {
+    rmSync(keptLogs, { recursive: true, force: true });
+    if (existsSync("/var/lib/trivet-lab/logs"))
+      cpSync("/var/lib/trivet-lab/logs", keptLogs, { recursive: true });
     await must(launcher, ["lab", "down"], { timeoutMs: 120_000 });
   }
 
