@@ -165,6 +165,6 @@ function corrupt(file: string, at: number): FatalError {
   return new FatalError(
     "corrupt",
     `the replica's log is damaged in ${file} at ${at}, behind which durable entries follow: ` +
-      "remove this node from the cluster and join it again, or run `trivet recover` if no other node is left",
+      "remove this node from the cluster and join it again; if no other node is left, put back a copy of its data directory",
   );
 }
