@@ -43,8 +43,16 @@ export class TestLab {
   /** The nodes' logs of the lab that was taken down last are kept for whoever looks for the cause of a failure. */
   static async down(): Promise<void> {
     rmSync(keptLogs, { recursive: true, force: true });
-    if (existsSync("/var/lib/trivet-lab/logs"))
+    if (existsSync("/var/lib/trivet-lab/logs")) {
       cpSync("/var/lib/trivet-lab/logs", keptLogs, { recursive: true });
+      // Why a node ended by itself stands in its log alone, and CI keeps nothing but this output.
+      for (const file of readdirSync(keptLogs)) {
+        const lines = readFileSync(join(keptLogs, file), "utf8").split("
+");
+        for (const line of lines.filter((each) => /"level":[56]0|^trivet: /.test(each)).slice(-5))
+          console.log(`${file}: ${line.slice(0, 500)}`);
+      }
+    }
     await must(launcher, ["lab", "down"], { timeoutMs: 120_000 });
   }
 
