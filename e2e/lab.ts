@@ -47,8 +47,7 @@ export class TestLab {
       cpSync("/var/lib/trivet-lab/logs", keptLogs, { recursive: true });
       // Why a node ended by itself stands in its log alone, and CI keeps nothing but this output.
       for (const file of readdirSync(keptLogs)) {
-        const lines = readFileSync(join(keptLogs, file), "utf8").split("
-");
+        const lines = readFileSync(join(keptLogs, file), "utf8").split("\n");
         for (const line of lines.filter((each) => /"level":[56]0|^trivet: /.test(each)).slice(-5))
           console.log(`${file}: ${line.slice(0, 500)}`);
       }
