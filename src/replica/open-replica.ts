@@ -24,7 +24,7 @@ import { FileDisk } from "./disk.ts";
 import { newMemberId, parseMemberId } from "./member-id.ts";
 import { TlsTransport } from "./peer-transport.ts";
 import { realClock, realRandom } from "./real-ports.ts";
-import { defaultTiming } from "./replica.ts";
+import { defaultTiming } from "./replica-config.ts";
 import { bootstrapState, ReplicaNode } from "./replica-node.ts";
 import type { MemberRecord, PeerTls, ReplicaOptions } from "./types.ts";
 

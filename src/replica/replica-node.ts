@@ -14,8 +14,9 @@ import { Governor } from "./governor.ts";
 import { parseMemberId } from "./member-id.ts";
 import { NodeBackend } from "./node-backend.ts";
 import type { ReplicaPorts } from "./ports.ts";
-import type { ReplicaConfig } from "./replica.ts";
-import { defaultConfig, Replica } from "./replica.ts";
+import { Replica } from "./replica.ts";
+import type { ReplicaConfig } from "./replica-config.ts";
+import { defaultConfig } from "./replica-config.ts";
 import type { JoinGrant, MemberRecord, ReplicaStatus, RoleTargets } from "./types.ts";
 
 /** What the cluster's members can be asked to do; executed by the leader. */

@@ -1,0 +1,145 @@
+/**
+ * Applies committed entries to the state, in order, and says what came of them. When the state's disk is
+ * full it waits for room: nothing is lost, nothing is applied twice. It knows neither peers nor clients.
+ */
+
+import { assert } from "#base/assert.ts";
+import type { Clock } from "#base/ports.ts";
+import type { ConfChange, ConfState, Entry, Message } from "#raft/types.ts";
+import type { Applied } from "#store/store.ts";
+import type { ProposalRecord } from "./proposals.ts";
+import { decodeProposal } from "./proposals.ts";
+import type { ReplicaState } from "./replica-state.ts";
+
+export interface Outcome {
+  entry: Entry;
+  record: ProposalRecord | undefined;
+  applied: Applied;
+}
+
+export interface ApplierEvents {
+  /** Raft takes up a membership change, and says what the configuration is then. */
+  takeUp(change: ConfChange): ConfState;
+  /** A batch is in the state. */
+  onApplied(outcomes: Outcome[]): void;
+  /** With that batch, the cluster's members have changed. */
+  onMembership(): void;
+  /** All of a message is applied: raft's answers to it. */
+  onDone(responses: Message[]): void;
+  /** The disk of the state has no room. Applying is tried again each second. */
+  onFull(): void;
+}
+
+/** A checkpoint flushes each changed page once: seldom enough that pages change many times in between. */
+const flushAfterBytes = 8 << 20;
+const retryMs = 1000;
+
+export class Applier {
+  readonly #state: ReplicaState;
+  readonly #clock: Clock;
+  readonly #events: ApplierEvents;
+  readonly #queue: Message[] = [];
+  /** A membership change that raft has taken up while its entry is not yet in the state (a full disk came between). */
+  #takenUp: { index: number; confState: ConfState } | undefined;
+  #full = false;
+  #stopped = false;
+
+  constructor(state: ReplicaState, clock: Clock, events: ApplierEvents) {
+    this.#state = state;
+    this.#clock = clock;
+    this.#events = events;
+  }
+
+  /** The state takes no changes for want of room. */
+  get full(): boolean {
+    return this.#full;
+  }
+
+  /** Raft's message to the apply thread, to be carried out by `run`. */
+  push(message: Message): void {
+    this.#queue.push(message);
+  }
+
+  /** A snapshot has overtaken what waits. */
+  clear(): void {
+    this.#queue.length = 0;
+  }
+
+  close(): void {
+    this.#stopped = true;
+  }
+
+  run(): void {
+    while (!this.#full && !this.#stopped) {
+      const message = this.#queue[0];
+      if (message === undefined) return;
+      if (!this.#applyEntries(message.entries ?? [])) return;
+      this.#queue.shift();
+      this.#events.onDone(message.responses ?? []);
+    }
+  }
+
+  /** Applies in batches that end with a membership change. Returns false when the disk is full: to be tried again. */
+  #applyEntries(entries: Entry[]): boolean {
+    let start = 0;
+    for (let at = 0; at < entries.length; at++) {
+      const isLast = at === entries.length - 1;
+      if (!isLast && entries[at]?.type !== "confChange" && entries[at + 1]?.type !== "confChange") continue;
+      const batch = entries.slice(start, at + 1);
+      start = at + 1;
+      // Those of a batch that was applied before the disk was full are not applied again.
+      const rest = batch.filter((entry) => entry.index > this.#state.store.position.index);
+      if (rest.length > 0 && !this.#applyBatch(rest)) return false;
+    }
+    return true;
+  }
+
+  #applyBatch(entries: Entry[]): boolean {
+    const { store } = this.#state;
+    const outcomes: Outcome[] = [];
+    let membershipChanged = false;
+    try {
+      store.batch(() => {
+        for (const entry of entries) {
+          const record = entry.data.length > 0 ? decodeProposal(entry.data) : undefined;
+          const applied = store.apply(entry.index, entry.term, record?.command);
+          if (entry.type === "confChange") this.#takeUp(entry);
+          membershipChanged ||= entry.type === "confChange" || record?.command.type === "note";
+          outcomes.push({ entry, record, applied });
+          this.#state.applied(entry.data.length);
+        }
+      });
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      this.#onFull();
+      return false;
+    }
+    this.#events.onApplied(outcomes);
+    if (membershipChanged) this.#events.onMembership();
+    if (this.#state.unflushedBytes >= flushAfterBytes) this.#state.flush();
+    return true;
+  }
+
+  #takeUp(entry: Entry): void {
+    assert(entry.confChange !== undefined, "a membership entry has its change");
+    if (this.#takenUp?.index !== entry.index) {
+      this.#takenUp = { index: entry.index, confState: this.#events.takeUp(entry.confChange) };
+    }
+    this.#state.store.setNote("confState", JSON.stringify(this.#takenUp.confState));
+  }
+
+  #onFull(): void {
+    this.#full = true;
+    this.#events.onFull();
+    this.#clock.setTimer(retryMs, () => {
+      this.#full = false;
+      if (!this.#stopped) this.run();
+    });
+  }
+}
+
+/** SQLite's SQLITE_FULL, or the file system's own word for it. */
+function isFull(error: unknown): boolean {
+  const { errcode, code } = error as { errcode?: number; code?: string };
+  return code === "ENOSPC" || (errcode !== undefined && (errcode & 0xff) === 13);
+}

@@ -1,0 +1,70 @@
+/** What a replica does on the side: old log, old history and unused snapshots are given up, a bit at a time. */
+
+import type { RawNode } from "#raft/raw-node.ts";
+import type { ReplicaLog } from "./log.ts";
+import type { ReplicaState } from "./replica-state.ts";
+import type { SnapshotSender } from "./snapshot-transfer.ts";
+
+interface Household {
+  node: RawNode;
+  state: ReplicaState;
+  log: ReplicaLog;
+  sender: SnapshotSender;
+  /** How much log is kept for members that lag. */
+  keptLogBytes: number;
+}
+
+const ticksBetween = 20;
+const rowsPerStep = 500;
+const maxKeptEntries = 40_000;
+
+export class HouseKeeping {
+  readonly #household: Household;
+  #ticks = 0;
+
+  constructor(household: Household) {
+    this.#household = household;
+  }
+
+  /** With every tick. `writable`: the state's disk has room. */
+  tick(writable: boolean): void {
+    const { state, sender } = this.#household;
+    if (++this.#ticks % ticksBetween === 0) {
+      sender.tick();
+      this.#giveUpSnapshots();
+      this.#shortenLog();
+    }
+    if (state.store.compactionPending && writable) state.store.compactStep(rowsPerStep);
+  }
+
+  #shortenLog(): void {
+    const { log, state, keptLogBytes } = this.#household;
+    const kept = this.#lastToGiveUp();
+    if (log.entriesBytes < keptLogBytes && log.lastIndex - log.firstIndex < maxKeptEntries) return;
+    state.flush();
+    const upTo = Math.min(state.durableIndex, kept);
+    if (upTo < log.firstIndex) return;
+    log.write({ entries: [], compact: { index: upTo, term: log.term(upTo) }, done: () => undefined });
+  }
+
+  /** A receiver that has not asked for a chunk for long gets a new snapshot, when it answers again. */
+  #giveUpSnapshots(): void {
+    const { node, sender } = this.#household;
+    if (node.raft.role !== "leader") return;
+    for (const [id, { state }] of node.status().progress) {
+      if (state === "snapshot" && sender.isIdle(id)) node.reportSnapshot(id, false);
+    }
+  }
+
+  /** Half of the kept bytes stay for members that lag, more while a live member needs it. */
+  #lastToGiveUp(): number {
+    const { node, log, keptLogBytes } = this.#household;
+    const share = log.entriesBytes === 0 ? 0.5 : Math.min(0.5, keptLogBytes / 2 / log.entriesBytes);
+    let last = log.lastIndex - Math.ceil((log.lastIndex - log.firstIndex + 1) * share);
+    if (log.entriesBytes > keptLogBytes * 4) return last;
+    for (const progress of node.status().progress.values()) {
+      if (progress.recentActive && progress.state === "replicate") last = Math.min(last, progress.match);
+    }
+    return last;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Carries out what raft wants, in turns: whatever changes raft asks for a turn, and all that happens
+ * within one task shares it. Messages leave for the peers before the log is waited for; what is committed
+ * is applied in order.
+ */
+
+import type { Clock } from "#base/ports.ts";
+import type { RawNode } from "#raft/raw-node.ts";
+import type { Message, NodeId, ReadState } from "#raft/types.ts";
+import { localAppendThread, localApplyThread } from "#raft/types.ts";
+import type { Applier } from "./applier.ts";
+import type { LogWrite, ReplicaLog } from "./log.ts";
+import { RaftOutbox } from "./raft-outbox.ts";
+
+interface TurnParts {
+  id: NodeId;
+  clock: Clock;
+  node: RawNode;
+  log: ReplicaLog;
+  applier: Applier;
+  /** Returns false when the frame can't be sent now. */
+  send(to: NodeId, messages: Message[]): boolean;
+  onBegin(): void;
+  onReads(reads: readonly ReadState[]): void;
+  /** Who leads, or in which role this replica is, has changed. */
+  onSoftState(): void;
+  /** The snapshot of this token takes the place of the state, now. */
+  onSnapshot(token: string): void;
+  /** Nothing can be relied on after this. */
+  onError(error: Error): void;
+}
+
+export class RaftTurns {
+  readonly #parts: TurnParts;
+  readonly #outbox: RaftOutbox;
+  #asked = false;
+  #closed = false;
+
+  constructor(parts: TurnParts) {
+    this.#parts = parts;
+    this.#outbox = new RaftOutbox(parts.clock, {
+      send: (to, messages) => parts.send(to, messages),
+      onNotSent: (to, messages) => this.#onNotSent(to, messages),
+      onLeft: () => this.ask(),
+    });
+  }
+
+  /** A turn comes soon, but never from within this call. */
+  ask(): void {
+    if (this.#asked || this.#closed) return;
+    this.#asked = true;
+    queueMicrotask(() => {
+      this.#asked = false;
+      if (this.#closed) return;
+      try {
+        this.#turn();
+      } catch (error) {
+        this.#parts.onError(error as Error);
+      }
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#outbox.close();
+  }
+
+  #turn(): void {
+    const { node } = this.#parts;
+    this.#parts.onBegin();
+    while (node.hasReady() && !this.#closed) {
+      const ready = node.ready();
+      this.#parts.onReads(ready.readStates);
+      this.#dispatch(ready.messages);
+      if (ready.softState !== undefined) this.#parts.onSoftState();
+    }
+  }
+
+  /** To peers, one frame each; to the two storage tasks, in order. */
+  #dispatch(messages: Message[]): void {
+    const { id, node, applier } = this.#parts;
+    const outgoing: Message[] = [];
+    for (const message of messages) {
+      if (message.to === localAppendThread) this.#append(message);
+      else if (message.to === localApplyThread) applier.push(message);
+      else if (message.to === id) node.step(message);
+      else outgoing.push(message);
+    }
+    this.#outbox.send(outgoing);
+    applier.run();
+  }
+
+  #append(message: Message): void {
+    const { entries = [], snapshot, responses = [] } = message;
+    const write: LogWrite = {
+      entries,
+      done: () => {
+        this.#dispatch(responses);
+        this.ask();
+      },
+    };
+    if (message.term !== undefined) {
+      write.hardState = { term: message.term, vote: message.vote ?? 0, commit: message.commit ?? 0 };
+    }
+    if (snapshot !== undefined) {
+      this.#parts.onSnapshot(snapshot.token);
+      write.reset = { index: snapshot.metadata.index, term: snapshot.metadata.term };
+    }
+    this.#parts.log.write(write);
+  }
+
+  #onNotSent(to: NodeId, messages: Message[]): void {
+    const { node } = this.#parts;
+    node.reportUnreachable(to);
+    if (messages.some((message) => message.type === "snapshot")) node.reportSnapshot(to, false);
+  }
+}

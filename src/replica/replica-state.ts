@@ -1,0 +1,137 @@
+/**
+ * The state of one replica: the store, how much of it is durable, and what its notes say about the
+ * cluster. The store is replaced as a whole when a snapshot has come; whoever needs it asks here each time.
+ * It knows nothing of raft's progress or of peers.
+ */
+
+import { FatalError } from "#base/errors.ts";
+import type { WatchHistory } from "#base/watch-hub.ts";
+import type { ConfState, HardState, NodeId } from "#raft/types.ts";
+import type { SnapshotWriter } from "#store/snapshot.ts";
+import type { StateDirectory } from "#store/state-directory.ts";
+import type { Store } from "#store/store.ts";
+import type { ClusterState } from "./cluster-state.ts";
+import type { ReplicaLog } from "./log.ts";
+import { parseMemberId } from "./member-id.ts";
+
+export class ReplicaState {
+  readonly #directory: StateDirectory;
+  #store: Store;
+  #durableIndex: number;
+  #unflushedBytes = 0;
+  #confState: ConfState = noMembers;
+  #cluster: ClusterState | undefined;
+  /** Those that were removed have nothing to say. */
+  #strangers = new Set<NodeId>();
+
+  /** Opens the state. Throws FatalError or SQLite's errors when it is damaged. */
+  constructor(directory: StateDirectory) {
+    this.#directory = directory;
+    this.#store = directory.open();
+    this.#durableIndex = this.#store.flush();
+    this.readMembership();
+  }
+
+  get store(): Store {
+    return this.#store;
+  }
+
+  /** What survives a power cut: the log must have everything after it. */
+  get durableIndex(): number {
+    return this.#durableIndex;
+  }
+
+  /** The configuration as of the applied index. */
+  get confState(): ConfState {
+    return this.#confState;
+  }
+
+  /** Undefined until a first snapshot has come. */
+  get cluster(): ClusterState | undefined {
+    return this.#cluster;
+  }
+
+  isStranger(id: NodeId): boolean {
+    return this.#strangers.has(id);
+  }
+
+  /** History for watches, of whatever store is the present one. */
+  history(): WatchHistory {
+    const store = () => this.#store;
+    return {
+      get revision() {
+        return store().revision;
+      },
+      get compactRevision() {
+        return store().compactRevision;
+      },
+      events: (...request) => store().events(...request),
+    };
+  }
+
+  /** The term and vote of the log, brought in line with what was applied. */
+  hardState(log: ReplicaLog): HardState {
+    const hardState = log.hardState;
+    // The commit index is flushed along with other things only; what was applied was committed.
+    const { index, term } = this.#store.position;
+    hardState.commit = Math.max(hardState.commit, index);
+    if (hardState.term < term) Object.assign(hardState, { term, vote: 0 });
+    return hardState;
+  }
+
+  /**
+   * Log and state are written apart; a crash may fall between. A state that a snapshot has brought is
+   * ahead of the log: the log begins behind it. A state ahead of the log otherwise means that the log
+   * has lost what it had flushed.
+   */
+  reconcile(log: ReplicaLog): void {
+    const { index, term } = this.#store.position;
+    if (index < log.firstIndex - 1) {
+      throw new FatalError("corrupt", "the datastore's state is older than the beginning of its log");
+    }
+    if (index <= log.lastIndex && (index === 0 || log.term(index) === term)) return;
+    if (this.#store.note("received") !== String(index)) {
+      throw new FatalError("corrupt", `the log ends at ${log.lastIndex}, but ${index} had been applied`);
+    }
+    log.beginAfter(index, term);
+  }
+
+  /** A received state takes the place of the old one, durably. */
+  adopt(received: SnapshotWriter): void {
+    this.#store.close();
+    this.#store = this.#directory.adopt(received);
+    this.#store.batch(() => this.#store.setNote("received", String(this.#store.position.index)));
+    this.flush();
+  }
+
+  /** To be told of everything that is applied, in bytes. */
+  applied(bytes: number): void {
+    this.#unflushedBytes += bytes;
+  }
+
+  /** Bytes of entries that were applied since the last flush. */
+  get unflushedBytes(): number {
+    return this.#unflushedBytes;
+  }
+
+  flush(): void {
+    this.#durableIndex = this.#store.flush();
+    this.#unflushedBytes = 0;
+  }
+
+  readMembership(): void {
+    const confState = this.#store.note("confState");
+    const cluster = this.#store.note("cluster");
+    if (confState !== undefined) this.#confState = JSON.parse(confState) as ConfState;
+    if (cluster !== undefined) this.#cluster = JSON.parse(cluster) as ClusterState;
+    this.#strangers = new Set(this.#cluster?.removed.map(parseMemberId));
+  }
+}
+
+const noMembers: ConfState = {
+  voters: [],
+  learners: [],
+  votersOutgoing: [],
+  learnersNext: [],
+  autoLeave: false,
+};
