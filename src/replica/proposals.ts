@@ -151,7 +151,7 @@ export class Proposals {
     const now = this.#clock.monotonicMs();
     if (this.#route.leadership().leader !== 0) this.#leaderlessSinceMs = now;
     for (const pending of this.#pending.values()) {
-      if (now >= pending.deadlineMs || (pending.term === 0 && this.#isLeaderless(now))) {
+      if (now >= pending.deadlineMs || this.#isLeaderless(now)) {
         this.#remove(pending);
         pending.reject(pending.term === 0 ? noLeaderError() : timeoutError());
       } else if (pending.term === 0 || (pending.forwards > 0 && now - pending.sentMs >= resendMs)) {

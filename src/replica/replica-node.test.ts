@@ -63,6 +63,16 @@ test("an isolated leader steps down and refuses; its writes that nobody has are 
   await world.until(() => sameState(world), "equal states after healing");
 });
 
+test("a write that is on its way when its leader is cut off is answered soon: its fate is unknown", async () => {
+  const world = await threeVoters();
+  const old = world.leader();
+  world.isolated.add(old);
+  const askedMs = world.clock.monotonicMs();
+  const given = world.node(old).backend.transact(put("/given"));
+  await assert.rejects(world.during(given), /request timed out/);
+  assert.ok(world.clock.monotonicMs() - askedMs < 6_000, "it does not wait for its whole deadline");
+});
+
 test("a write that reached a follower only through the failover is acknowledged once and done once", async () => {
   const world = await threeVoters();
   const old = world.leader();
