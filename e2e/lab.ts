@@ -48,7 +48,7 @@ export class TestLab {
       // Why a node ended by itself stands in its log alone, and CI keeps nothing but this output.
       for (const file of readdirSync(keptLogs)) {
         const lines = readFileSync(join(keptLogs, file), "utf8").split("\n");
-        for (const line of lines.filter((each) => /"level":[56]0|^trivet: /.test(each)).slice(-5))
+        for (const line of lines.filter((each) => each !== "" && !/"level":[1-4]0/.test(each)).slice(-12))
           console.log(`${file}: ${line.slice(0, 500)}`);
       }
     }
