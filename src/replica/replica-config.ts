@@ -12,6 +12,8 @@ export interface ReplicaConfig {
   /** How much log is kept for members that lag; older ones get a snapshot. */
   keptLogBytes: number;
   segmentBytes: number;
+  /** About how much of a snapshot travels at a time. */
+  snapshotChunkBytes: number;
   /** Deadline of calls, milliseconds. */
   timeoutMs: number;
 }
@@ -22,6 +24,7 @@ export const defaultConfig = {
   timing: defaultTiming,
   keptLogBytes: 8 << 20,
   segmentBytes: 8 << 20,
+  snapshotChunkBytes: 256 << 10,
   timeoutMs: 10_000,
 };
 

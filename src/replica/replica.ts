@@ -110,7 +110,7 @@ export class Replica {
         this.#turns.ask();
       },
     );
-    this.#sender = new SnapshotSender(clock, random);
+    this.#sender = new SnapshotSender(clock, random, config.snapshotChunkBytes);
     this.#receiver = new SnapshotReceiver(this.calls, ports.state, logger);
     this.hub = new WatchHub(this.#state.history(), () => this.#advanceSoon());
     this.#applier = new Applier(this.#state, clock, {

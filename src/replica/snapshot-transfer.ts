@@ -15,7 +15,6 @@ import type { Store } from "#store/store.ts";
 import type { Calls } from "./calls.ts";
 import { formatMemberId } from "./member-id.ts";
 
-export const chunkBytes = 256 << 10;
 const reuseMs = 10_000;
 const idleMs = 30_000;
 const stalledMs = 10_000;
@@ -32,12 +31,14 @@ interface Outgoing {
 export class SnapshotSender {
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #chunkBytes: number;
   readonly #open = new Map<string, Outgoing>();
   /** When a receiver was sent to, or asked, last. */
   readonly #askedMs = new Map<NodeId, number>();
 
-  constructor(clock: Clock, random: Random) {
+  constructor(clock: Clock, random: Random, chunkBytes: number) {
     this.#clock = clock;
+    this.#chunkBytes = chunkBytes;
     this.#random = random;
   }
 
@@ -69,7 +70,7 @@ export class SnapshotSender {
     const outgoing = this.#open.get(from.text());
     if (outgoing === undefined) throw new SnapshotTemporarilyUnavailableError();
     outgoing.usedMs = this.#clock.monotonicMs();
-    const { bytes, next } = outgoing.reader.chunk(from.integer(), chunkBytes);
+    const { bytes, next } = outgoing.reader.chunk(from.integer(), this.#chunkBytes);
     return new ByteWriter(bytes.length + 16)
       .integer(next ?? 0)
       .bytes(bytes)
