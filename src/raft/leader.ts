@@ -1,10 +1,9 @@
 /** What a leader does with messages. */
 
-import { assert } from "#base/assert.ts";
 import { refusalOf } from "./membership.ts";
 import type { Progress } from "./progress.ts";
 import type { Raft } from "./raft.ts";
-import { handleReadIndex, handleRoundAnswer, releaseEarlyReads } from "./reads.ts";
+import { confirmOwnRound, handleReadIndex, handleRoundAnswer, releaseEarlyReads } from "./reads.ts";
 import { broadcastAppend, broadcastHeartbeat, sendAppend } from "./replication.ts";
 import { ProposalDroppedError } from "./types.ts";
 import type { Entry, Message, NodeId } from "./types.ts";
@@ -13,6 +12,7 @@ export function stepLeader(raft: Raft, message: Message): void {
   switch (message.type) {
     case "beat":
       broadcastHeartbeat(raft);
+      confirmOwnRound(raft);
       return;
     case "checkQuorum":
       checkQuorum(raft);
@@ -67,25 +67,28 @@ function checkQuorum(raft: Raft): void {
 
 function handleProposal(raft: Raft, message: Message): void {
   const entries = message.entries ?? [];
-  assert(entries.length > 0, "a proposal has entries");
+  if (entries.length === 0) throw new ProposalDroppedError("it is empty");
   if (!raft.tracker.progress.has(raft.id)) throw new ProposalDroppedError("this leader has been removed");
   if (raft.transferTarget !== 0) {
     throw new ProposalDroppedError(`leadership is being transferred to ${raft.transferTarget.toString(16)}`);
   }
-  let confIndex = raft.pendingConfIndex;
+  const pendingBefore = raft.pendingConfIndex;
   const accepted = entries.map((entry, position): Entry => {
     if (entry.confChange === undefined) return entry;
     const refusal = refusalOf(raft, entry.confChange);
     if (refusal === undefined) {
-      confIndex = raft.log.lastIndex() + position + 1;
+      // At once, so that a second change in the same message is refused.
+      raft.pendingConfIndex = raft.log.lastIndex() + position + 1;
       return entry;
     }
     // Its place is taken by an empty entry, so that the rest of the message stays as proposed.
     raft.trace(`ignoring conf change: ${refusal}`);
     return { index: 0, term: 0, type: "normal", data: new Uint8Array(0) };
   });
-  if (!raft.appendEntries(accepted)) throw new ProposalDroppedError("too much uncommitted data");
-  raft.pendingConfIndex = confIndex;
+  if (!raft.appendEntries(accepted)) {
+    raft.pendingConfIndex = pendingBefore;
+    throw new ProposalDroppedError("too much uncommitted data");
+  }
   broadcastAppend(raft);
 }
 
@@ -103,6 +106,11 @@ function handleRejection(raft: Raft, progress: Progress, message: Message): void
 function handleAcknowledgement(raft: Raft, progress: Progress, message: Message): void {
   const { from } = message;
   const index = message.index ?? 0;
+  if (index > raft.log.lastIndex()) {
+    // Nobody can have, in this term, what its leader has not: to count it could commit what is on no disk.
+    raft.trace(`ignored an acknowledgement of ${index} from ${from.toString(16)}: the log ends before`);
+    return;
+  }
   const isNews = progress.acknowledge(index);
   // A probed follower that acknowledges what is known of it already can be sent to again.
   if (!isNews && !(progress.match === index && progress.state === "probe")) return;

@@ -30,3 +30,14 @@ test("an answer to an earlier round confirms nothing that came after it", () => 
   assert.equal(reads.acknowledge(3, 1, voters).length, 0);
   assert.equal(reads.acknowledge(3, 2, voters).length, 1);
 });
+
+test("an answer to a round that was never sent confirms nothing, now or later", () => {
+  const reads = new ReadOnly();
+  reads.add({ from: leader, context: "a" }, 7);
+  reads.startRound(leader);
+  assert.equal(reads.acknowledge(follower, 5, voters).length, 0);
+  reads.startRound(leader);
+  assert.equal(reads.acknowledge(leader, 2, voters).length, 0, "the follower has answered neither round");
+  assert.equal(reads.acknowledge(follower, Number.NaN, voters).length, 0);
+  assert.equal(reads.acknowledge(follower, 2, voters).length, 1);
+});

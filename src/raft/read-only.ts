@@ -65,11 +65,14 @@ export class ReadOnly {
     this.#acknowledged.set(leader, this.#sentRound);
   }
 
-  /** A member (or the leader itself) has answered the heartbeat of `round`. Returns the reads this confirms. */
+  /**
+   * A member (or the leader itself) has answered the heartbeat of `round`. Returns the reads this confirms.
+   * A round that was not sent is none: a peer can't confirm what is still to be asked.
+   */
   acknowledge(id: NodeId, round: number, voters: JointVoters): PendingRead[] {
-    if (round > (this.#acknowledged.get(id) ?? 0)) this.#acknowledged.set(id, round);
-    const confirmed = jointCommittedIndex(voters, (voter) => this.#acknowledged.get(voter));
-    this.#confirmedRound = Math.min(confirmed, this.#sentRound);
+    const isNews = round > (this.#acknowledged.get(id) ?? 0) && round <= this.#sentRound;
+    if (isNews) this.#acknowledged.set(id, round);
+    this.#confirmedRound = jointCommittedIndex(voters, (voter) => this.#acknowledged.get(voter));
     const waiting = this.#pending.findIndex((read) => read.round > this.#confirmedRound);
     return this.#pending.splice(0, waiting < 0 ? this.#pending.length : waiting);
   }

@@ -45,8 +45,15 @@ export function handleRoundAnswer(raft: Raft, message: Message): void {
 function advanceRound(raft: Raft): void {
   if (raft.readOnly.isRoundUnderWay || !raft.readOnly.needsRound) return;
   broadcastHeartbeat(raft);
-  // Alone, the leader is its own quorum.
-  confirm(raft, raft.id, raft.readOnly.currentRound);
+  confirmOwnRound(raft);
+}
+
+/**
+ * Alone, a leader is its own quorum, and nobody's answer comes to confirm a round: also of reads that began
+ * to wait while there were other voters, who have been removed since.
+ */
+export function confirmOwnRound(raft: Raft): void {
+  if (raft.readOnly.pendingCount > 0) confirm(raft, raft.id, raft.readOnly.currentRound);
 }
 
 function confirm(raft: Raft, from: number, round: number): void {
