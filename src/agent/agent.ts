@@ -16,6 +16,7 @@ import { rotateLogs } from "./container-logs.ts";
 import { recordPodEvent } from "./container-starter.ts";
 import { Semaphore } from "./context.ts";
 import type { AgentContext } from "./context.ts";
+import { awaitRuntime } from "./cri/await-runtime.ts";
 import { RuntimeCache } from "./cri/runtime-cache.ts";
 import { RuntimeClient } from "./cri/runtime-client.ts";
 import { ImagePuller } from "./image-puller.ts";
@@ -199,7 +200,8 @@ class NodeAgent implements Agent {
   }
 
   async start(): Promise<void> {
-    const { runtime, cache, volumes, references } = this.#context;
+    const { runtime, cache, volumes, references, clock, logger } = this.#context;
+    await awaitRuntime(runtime, clock, logger);
     const version = await runtime.version();
     this.#runtimeVersion = `${version.runtimeName}://${version.runtimeVersion.replace(/^v/, "")}`;
     await volumes.start();
