@@ -107,6 +107,12 @@ test("stop ends the services and leaves the host on", async () => {
   assert.ok(await waitUntil(() => machineHears(lab.host("n3").address), 5_000));
 });
 
+test("what this lab was not made for is refused with the way to get it", async () => {
+  await assert.rejects(lab.delay("n1", 5), /lab up --delay 0/);
+  await assert.rejects(lab.fillDisk("n1"), /lab up --disk-size/);
+  await assert.rejects(lab.setClock("n1", 1000), /lab up --movable-clocks/);
+});
+
 test("wrong names and a second lab are refused", async () => {
   await assert.rejects(lab.kill("n9"), /no node n9 in the lab; it has n1, n2, n3/);
   await assert.rejects(createLab({ dir, nodes: 1 }), /there is a lab/);

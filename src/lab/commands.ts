@@ -5,7 +5,7 @@
 import { access, readFile } from "node:fs/promises";
 
 import { createLab, defaultLabDir, nodeService, openLab } from "./lab.ts";
-import type { HostStatus, KillOptions, Lab, LabOptions, PartitionOptions } from "./lab.ts";
+import type { DelayOptions, HostStatus, KillOptions, Lab, LabOptions, PartitionOptions } from "./lab.ts";
 import { waitUntil } from "./processes.ts";
 import type { HostState } from "./state.ts";
 
@@ -153,6 +153,30 @@ export async function labResume(node: string, options: Where = {}): Promise<void
 
 export async function labPartition(node: string, options: Where & PartitionOptions = {}): Promise<void> {
   await (await openLab(options.dir)).partition(node, options);
+}
+
+export async function labLoss(node: string, percent: number, options: Where = {}): Promise<void> {
+  await (await openLab(options.dir)).lose(node, percent);
+}
+
+export async function labDelay(
+  node: string,
+  delayMs: number,
+  options: Where & DelayOptions = {},
+): Promise<void> {
+  await (await openLab(options.dir)).delay(node, delayMs, options);
+}
+
+export async function labDiskFull(node: string, options: Where = {}): Promise<void> {
+  await (await openLab(options.dir)).fillDisk(node);
+}
+
+export async function labDiskFree(node: string, options: Where = {}): Promise<void> {
+  await (await openLab(options.dir)).freeDisk(node);
+}
+
+export async function labClock(node: string, offsetMs: number, options: Where = {}): Promise<void> {
+  await (await openLab(options.dir)).setClock(node, offsetMs);
 }
 
 export async function labHeal(node: string, options: Where = {}): Promise<void> {

@@ -18,6 +18,7 @@ import {
   processesOf,
   removeCgroups,
 } from "./cgroups.ts";
+import { mountDisk } from "./disk.ts";
 import { childrenOf, execute, identify, isAlive, signal, waitUntil } from "./processes.ts";
 import type { CommandResult, ProcessId } from "./processes.ts";
 import type { HostState, LabState, ServiceState } from "./state.ts";
@@ -50,6 +51,7 @@ export async function makeMountPoints(lab: LabState): Promise<void> {
 export async function boot(lab: LabState, host: HostState): Promise<ProcessId> {
   const disk = diskOf(lab, host);
   for (const path of ownDirectories) await mkdir(join(disk, path), { recursive: true });
+  await mountDisk(lab, host, join(disk, "var/lib"));
   await mkdir(join(disk, "etc"), { recursive: true });
   await writeFile(join(disk, "etc/hosts"), hostsFile(lab));
   // The machine's name servers are out of reach here; to ask them would only mean to wait.
@@ -186,7 +188,7 @@ export async function spawnOn(lab: LabState, host: HostState, service: ServiceSt
     const child = spawn(command, args, {
       detached: true,
       stdio: ["ignore", log.fd, log.fd],
-      env: { ...process.env, ...service.env },
+      env: { ...process.env, ...service.env, ...clockEnvironment(lab, service.env) },
     });
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
@@ -205,4 +207,14 @@ export async function spawnOn(lab: LabState, host: HostState, service: ServiceSt
   } finally {
     await log.close();
   }
+}
+
+/** Below /var/lib of the host: its wall clock's distance from the machine's, in milliseconds. */
+export const clockFile = "/var/lib/trivet-lab-clock";
+
+function clockEnvironment(lab: LabState, env: Record<string, string>): Record<string, string> {
+  if (lab.movableClocks !== true) return {};
+  const preload = `--require=${join(import.meta.dirname, "movable-clock.ts")}`;
+  const options = [env["NODE_OPTIONS"] ?? process.env["NODE_OPTIONS"], preload];
+  return { TRIVET_LAB_CLOCK: clockFile, NODE_OPTIONS: options.filter(Boolean).join(" ") };
 }

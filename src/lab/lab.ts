@@ -4,15 +4,27 @@
  * the lab is written down in its directory, so every command may be the first one after a crash.
  */
 import { createHash } from "node:crypto";
-import { rm, rmdir } from "node:fs/promises";
+import { rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { processesOf, processesOutsideContainers, removeCgroups } from "./cgroups.ts";
-import { attachOn, boot, diskOf, makeMountPoints, onDisk, powerOff, runOn, spawnOn } from "./host.ts";
+import { fillDisk, freeDisk, unmountDisk } from "./disk.ts";
+import {
+  attachOn,
+  boot,
+  clockFile,
+  diskOf,
+  makeMountPoints,
+  onDisk,
+  powerOff,
+  runOn,
+  spawnOn,
+} from "./host.ts";
 import type { RunOptions } from "./host.ts";
 import { childrenOf, identify, isAlive, programName, signal, waitForExit } from "./processes.ts";
 import type { CommandResult } from "./processes.ts";
-import { changeFaults, loadState, saveHost, saveState } from "./state.ts";
+import type { RelayDelay } from "./relay.ts";
+import { changeFaults, loadState, saveHost, saveRelay, saveState } from "./state.ts";
 import type { FaultState, HostState, LabState, ServiceState } from "./state.ts";
 import { applyFaults, createSwitch, machinePort, plugIn, removeSwitch, unplug } from "./switch.ts";
 
@@ -25,6 +37,22 @@ export interface LabOptions {
   workers?: number;
   /** A /24. Default 10.66.0.0/24. */
   subnet?: string;
+  /**
+   * The switch is a program, so that `delay` works. From the start every frame between two nodes takes this
+   * long, in milliseconds; may be 0. Undefined: the kernel's switch.
+   */
+  delayMs?: number;
+  /** Gives each node a disk of this size, so that `fillDisk` works. Undefined: the machine's own. */
+  diskSizeMiB?: number;
+  /** Makes `setClock` work for what is started by `spawn`. */
+  movableClocks?: boolean;
+}
+
+export interface DelayOptions {
+  /** At most this much more, at random. Default 0. */
+  jitterMs?: number;
+  /** Percent of the frames that arrive twice. Default 0. */
+  duplicatePercent?: number;
 }
 
 export interface PartitionOptions {
@@ -63,6 +91,7 @@ export const defaultLabDir = "/var/lib/trivet-lab";
 /** The service whose pid and state stand for the whole node. */
 export const nodeService = "trivet";
 const maxHosts = 200;
+const maxDelayMs = 10_000;
 const stopTimeoutMs = 60_000;
 
 /** Makes the switch and the hosts, switched on and connected, with nothing running on them. */
@@ -93,15 +122,22 @@ export async function createLab(options: LabOptions): Promise<Lab> {
     subnet,
     machineAddress: `${base}.1`,
     hosts,
-    faults: { cuts: [], loss: {} },
+    faults: { cuts: [], loss: {}, delay: {} },
     madePaths: [],
+    ...(options.delayMs === undefined ? {} : { userSwitch: true }),
+    ...(options.diskSizeMiB === undefined ? {} : { diskSizeMiB: options.diskSizeMiB }),
+    ...(options.movableClocks === true ? { movableClocks: true } : {}),
   };
+  if (options.delayMs !== undefined && options.delayMs > 0) {
+    for (const { name } of hosts) state.faults.delay![name] = delayOf(options.delayMs);
+  }
   await saveState(state);
   const lab = new Lab(state);
   try {
     await makeMountPoints(state);
     await saveState(state);
     await createSwitch(state);
+    await saveState(state);
     await applyFaults(state);
     for (const { name } of hosts) await lab.switchOn(name);
   } catch (error) {
@@ -275,12 +311,48 @@ export class Lab {
     });
   }
 
-  /** Removes all faults that the host has a part in. */
+  /** What the host sends to anybody arrives this much later, in milliseconds; 0 ends it. Needs `delayMs` of createLab. */
+  async delay(name: string, delayMs: number, options: DelayOptions = {}): Promise<void> {
+    this.#host(name);
+    if (this.#state.userSwitch !== true)
+      throw new Error(
+        "the lab's switch is the kernel's, which can't delay: make the lab with `lab up --delay 0`",
+      );
+    const delay = delayOf(delayMs, options);
+    const isNone = Object.values(delay).every((value) => value === 0);
+    await this.#changeFaults((faults) => {
+      faults.delay ??= {};
+      if (isNone) delete faults.delay[name];
+      else faults.delay[name] = delay;
+    });
+  }
+
+  /** Takes all room on the host's disk. Needs `diskSizeMiB` of createLab. */
+  async fillDisk(name: string): Promise<void> {
+    await fillDisk(this.#state, onDisk(this.#state, this.#host(name), "/var/lib"));
+  }
+
+  async freeDisk(name: string): Promise<void> {
+    await freeDisk(this.#state, onDisk(this.#state, this.#host(name), "/var/lib"));
+  }
+
+  /** Sets the wall clock of what the host runs this far off the machine's, in milliseconds. Needs `movableClocks` of createLab. */
+  async setClock(name: string, offsetMs: number): Promise<void> {
+    if (this.#state.movableClocks !== true)
+      throw new Error(
+        "the lab's nodes have the machine's clock: make the lab with `lab up --movable-clocks`",
+      );
+    if (!Number.isFinite(offsetMs)) throw new Error("the clock's offset must be a number of milliseconds");
+    await writeFile(onDisk(this.#state, this.#host(name), clockFile), `${offsetMs}\n`);
+  }
+
+  /** Removes all faults of the network that the host has a part in. */
   async heal(name: string): Promise<void> {
     this.#host(name);
     await this.#changeFaults((faults) => {
       faults.cuts = faults.cuts.filter((cut) => !cut.includes(name));
       delete faults.loss[name];
+      delete faults.delay?.[name];
     });
   }
 
@@ -310,6 +382,7 @@ export class Lab {
       await attempt(() => unplug(this.#state, host));
       await attempt(() => powerOff(this.#state, host));
     }
+    for (const { name } of this.#state.hosts) await attempt(() => unmountDisk(this.pathOf(name, "/var/lib")));
     await attempt(() => removeSwitch(this.#state));
     await attempt(() => removeCgroups(this.#state.id));
     for (const path of this.#state.madePaths) await attempt(() => rmdir(path));
@@ -323,7 +396,7 @@ export class Lab {
     const host = this.#host(name);
     await unplug(this.#state, host);
     await powerOff(this.#state, host); // what an interrupted boot may have left
-    await createSwitch(this.#state);
+    await this.#keepSwitch();
     host.init = await boot(this.#state, host);
     host.paused = false;
     await saveHost(this.#state, host);
@@ -360,6 +433,13 @@ export class Lab {
     await applyFaults(this.#state);
   }
 
+  /** The switch is there, or made again; its program is then another process, which all commands must know. */
+  async #keepSwitch(): Promise<void> {
+    await createSwitch(this.#state);
+    const { relay } = this.#state;
+    if (relay !== undefined) await saveRelay(this.#state, relay);
+  }
+
   async #killBesideContainers(host: HostState): Promise<void> {
     this.#mustBeOn(host);
     // The host's own: the process that reaps, what it sleeps in, and the one that made the namespaces.
@@ -374,4 +454,12 @@ export class Lab {
       if (service.process !== undefined) await waitForExit(service.process, 10_000);
     }
   }
+}
+
+function delayOf(ms: number, { jitterMs = 0, duplicatePercent = 0 }: DelayOptions = {}): RelayDelay {
+  if (!(ms >= 0 && ms <= maxDelayMs) || !(jitterMs >= 0 && jitterMs <= maxDelayMs))
+    throw new Error(`a delay is 0 to ${maxDelayMs} ms, not ${ms} and up to ${jitterMs} more`);
+  if (!(duplicatePercent >= 0 && duplicatePercent <= 100))
+    throw new Error(`${duplicatePercent} percent of the frames can't arrive twice`);
+  return { ms, jitterMs, duplicatePercent };
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 
 import { identify, isAlive, waitUntil } from "./processes.ts";
 import type { ProcessId } from "./processes.ts";
+import type { RelayDelay } from "./relay.ts";
 
 export interface ServiceState {
   argv: string[];
@@ -35,6 +36,8 @@ export interface FaultState {
   cuts: [from: string, to: string][];
   /** Percent of the frames from a host that are lost. */
   loss: Record<string, number>;
+  /** What a host sends takes longer. Only with the user-space switch. */
+  delay?: Record<string, RelayDelay>;
 }
 
 export interface LabState {
@@ -47,6 +50,14 @@ export interface LabState {
   machineAddress: string;
   hosts: HostState[];
   faults: FaultState;
+  /** The switch is a program, which can do more than the kernel's. */
+  userSwitch?: boolean;
+  /** That program. */
+  relay?: ProcessId;
+  /** Each host's /var/lib is a file system of this size, which can be filled. Undefined: a directory of the machine's. */
+  diskSizeMiB?: number;
+  /** The wall clocks of the hosts' programs can be set. */
+  movableClocks?: boolean;
   /** Mount points that had to be made on the machine. */
   madePaths: string[];
 }
@@ -85,6 +96,12 @@ export async function changeFaults(state: LabState, change: (faults: FaultState)
   await changeState(state.dir, (latest) => {
     change(latest.faults);
     state.faults = latest.faults;
+  });
+}
+
+export async function saveRelay(state: LabState, relay: ProcessId): Promise<void> {
+  await changeState(state.dir, (latest) => {
+    latest.relay = relay;
   });
 }
 

@@ -1,9 +1,11 @@
 /**
  * The cable between the lab's hosts: a bridge in a network namespace of its own, so that nothing leaves
- * the machine, with one port per host and one for the machine. Faults are nftables rules on the bridge.
+ * the machine, with one port per host and one for the machine. Faults are nftables rules on the bridge. A lab
+ * with the user-space switch has a bridge per port instead (`user-switch.ts`), and faults are that one's.
  */
-import { must, execute } from "./processes.ts";
+import { must, execute, isAlive } from "./processes.ts";
 import type { FaultState, HostState, LabState } from "./state.ts";
+import { applyUserFaults, bridgeOf, createUserSwitch, removeUserSwitch } from "./user-switch.ts";
 
 /** The machine's own port: partitions between hosts don't concern it unless asked to. */
 export const machinePort = "machine";
@@ -24,7 +26,9 @@ export function portOf(host: Pick<HostState, "index">): string {
 /** Makes what is missing of the switch; may be called again. */
 export async function createSwitch(lab: LabState): Promise<void> {
   const namespace = switchNamespace(lab);
-  if ((await execute("ip", ["-n", namespace, "link", "show", "br0"])).code === 0) return;
+  const machineBridge = lab.userSwitch === true ? bridgeOf("machine") : "br0";
+  const exists = (await execute("ip", ["-n", namespace, "link", "show", machineBridge])).code === 0;
+  if (exists && (lab.userSwitch !== true || isAlive(lab.relay))) return;
   await removeSwitch(lab);
   await must("ip", ["netns", "add", namespace]);
   // The switch is no router: bridged packets need not pass the IP rules.
@@ -34,8 +38,11 @@ export async function createSwitch(lab: LabState): Promise<void> {
     "-c",
     "for f in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 > $f; done",
   ]);
-  await must("ip", ["-n", namespace, "link", "add", "name", "br0", "type", "bridge"]);
-  await must("ip", ["-n", namespace, "link", "set", "dev", "br0", "up"]);
+  if (lab.userSwitch === true) await createUserSwitch(lab, namespace);
+  else {
+    await must("ip", ["-n", namespace, "link", "add", "name", "br0", "type", "bridge"]);
+    await must("ip", ["-n", namespace, "link", "set", "dev", "br0", "up"]);
+  }
   const device = machineDevice(lab);
   const prefix = lab.subnet.split("/")[1];
   await must("ip", [
@@ -51,25 +58,28 @@ export async function createSwitch(lab: LabState): Promise<void> {
     "netns",
     namespace,
   ]);
-  await must("ip", ["-n", namespace, "link", "set", "dev", machinePort, "master", "br0", "up"]);
+  await must("ip", ["-n", namespace, "link", "set", "dev", machinePort, "master", machineBridge, "up"]);
   await must("ip", ["addr", "add", `${lab.machineAddress}/${prefix}`, "dev", device]);
   await must("ip", ["link", "set", "dev", device, "up"]);
 }
 
 export async function removeSwitch(lab: LabState): Promise<void> {
   await execute("ip", ["link", "del", "dev", machineDevice(lab)]);
-  await execute("ip", ["netns", "del", switchNamespace(lab)]);
+  const namespace = switchNamespace(lab);
+  await removeUserSwitch(lab, namespace);
+  await execute("ip", ["netns", "del", namespace]);
 }
 
 /** Plugs a running host in, and gives it its address. */
 export async function plugIn(lab: LabState, host: HostState): Promise<void> {
   const namespace = switchNamespace(lab);
   const port = portOf(host);
+  const bridge = lab.userSwitch === true ? bridgeOf(host) : "br0";
   await unplug(lab, host);
   const pid = String(host.init!.pid);
   const veth = ["link", "add", "name", port, "type", "veth", "peer", "name", "eth0"];
   await must("ip", ["-n", namespace, ...veth, "address", macOf(host.address), "netns", pid]);
-  await must("ip", ["-n", namespace, "link", "set", "dev", port, "master", "br0", "up"]);
+  await must("ip", ["-n", namespace, "link", "set", "dev", port, "master", bridge, "up"]);
   const prefix = lab.subnet.split("/")[1];
   const lines = [
     "link set dev lo up",
@@ -86,6 +96,7 @@ export async function unplug(lab: LabState, host: HostState): Promise<void> {
 }
 
 export async function applyFaults(lab: LabState): Promise<void> {
+  if (lab.userSwitch === true) return applyUserFaults(lab);
   await must(
     "nsenter",
     [`--net=/run/netns/${switchNamespace(lab)}`, "nft", "-f", "-"],
