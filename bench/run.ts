@@ -10,7 +10,7 @@ const env = {
   MALLOC_ARENA_MAX: "2",
   NODE_COMPILE_CACHE: new URL("../node_modules/.cache/trivet", import.meta.url).pathname,
 };
-const all = ["node", "api", "store", "memory", "failover"];
+const all = ["node", "api", "store", "memory", "failover", "scheduling"];
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((each) => !all.includes(each));
 if (unknown.length > 0) {

@@ -185,6 +185,7 @@ describe("three nodes", { skip, timeout: 900_000 }, () => {
     t.after(() => writer.stop());
     await waitFor("writes", 10_000, () => writer.count > 20);
     const cutAtMs = Date.now();
+    t.after(() => lab.do("heal", leader));
     await lab.do("partition", leader);
     await waitFor(
       "writes through the majority",

@@ -3,8 +3,9 @@
  * the recorded outcomes of controllers and scheduler are replayed against. Prints the path of an
  * administrator's kubeconfig (JSON) and serves until it is killed.
  *
- *   node scripts/serve-control-plane.ts [--port P] [--dir D] [--service-cidr C] [--verbose]
+ *   node scripts/serve-control-plane.ts [--port P] [--dir D] [--service-cidr C] [--verbose] [--lead-on-signal]
  */
+import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,6 +28,8 @@ export async function startControlPlane(options: {
   port: number;
   serviceCidr: string;
   verbose: boolean;
+  /** The control loops begin when this resolves. Default: at once. */
+  leads?: Promise<unknown>;
 }): Promise<ControlPlane> {
   const { api, url, kubeconfigPath, authority, close } = await startApiOnly(options);
   const client = createClient({
@@ -37,7 +40,7 @@ export async function startControlPlane(options: {
   const manager = startManager({
     client,
     onLeadership(callback) {
-      callback({ leading: true, term: 1 });
+      void Promise.resolve(options.leads).then(() => callback({ leading: true, term: 1 }));
       return () => undefined;
     },
     clock: systemClock,
@@ -78,6 +81,7 @@ if (import.meta.main) {
       dir: { type: "string" },
       "service-cidr": { type: "string", default: "10.96.0.0/16" },
       verbose: { type: "boolean", default: false },
+      "lead-on-signal": { type: "boolean", default: false },
     },
   });
   const plane = await startControlPlane({
@@ -85,6 +89,7 @@ if (import.meta.main) {
     port: Number(values.port),
     serviceCidr: values["service-cidr"],
     verbose: values.verbose,
+    ...(values["lead-on-signal"] ? { leads: once(process, "SIGUSR2") } : {}),
   });
   console.log(plane.kubeconfigPath);
 }
