@@ -37,6 +37,7 @@ export function refusalOf(raft: Raft, change: ConfChange): string | undefined {
   if (raft.pendingConfIndex > raft.log.applied) {
     return `possible unapplied conf change at index ${raft.pendingConfIndex} (applied to ${raft.log.applied})`;
   }
+  if (!raft.hasCommittedInTerm) return "this leader has not committed an entry of its term yet";
   if (isJoint && !leaves) return "must transition out of joint config first";
   if (!isJoint && leaves) return "not in joint state; refusing empty conf change";
   try {

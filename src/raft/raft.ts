@@ -104,6 +104,11 @@ export class Raft {
     return own !== undefined && !own.isLearner && !this.log.hasNextOrInProgressSnapshot();
   }
 
+  /** An entry of the present term is committed: what a new leader must wait for before it can trust its commit index. */
+  get hasCommittedInTerm(): boolean {
+    return this.log.termIfKnown(this.log.committed) === this.term;
+  }
+
   trace(line: string): void {
     this.config.trace(`${this.id.toString(16)} ${line}`);
   }
@@ -294,7 +299,8 @@ export class Raft {
     const applied = Math.max(index, this.log.applied);
     this.log.appliedTo(applied, bytes);
     const canLeave = this.tracker.configuration.autoLeave && applied >= this.pendingConfIndex;
-    if (canLeave && this.role === "leader") proposeLeavingJoint(this);
+    // A new leader comes back here when it applies the first entry of its term.
+    if (canLeave && this.role === "leader" && this.hasCommittedInTerm) proposeLeavingJoint(this);
   }
 
   #reset(term: number): void {

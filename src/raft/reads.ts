@@ -13,7 +13,7 @@ export function handleReadIndex(raft: Raft, request: ReadRequest): void {
     raft.trace("dropped readIndex: too many are waiting");
     return;
   }
-  if (!hasCommittedInTerm(raft)) {
+  if (!raft.hasCommittedInTerm) {
     // Until then it may not know of entries that its predecessors have committed (thesis, section 6.4, step 1).
     raft.earlyReads.push(request);
     return;
@@ -28,7 +28,7 @@ export function handleReadIndex(raft: Raft, request: ReadRequest): void {
 
 /** The first entry of the term has been committed. */
 export function releaseEarlyReads(raft: Raft): void {
-  if (raft.earlyReads.length === 0 || !hasCommittedInTerm(raft)) return;
+  if (raft.earlyReads.length === 0 || !raft.hasCommittedInTerm) return;
   const early = raft.earlyReads;
   raft.earlyReads = [];
   for (const request of early) handleReadIndex(raft, request);
@@ -64,8 +64,4 @@ function confirm(raft: Raft, from: number, round: number): void {
 function answer(raft: Raft, { from, context }: ReadRequest, index: number): void {
   if (from === raft.id) raft.readStates.push({ index, context });
   else raft.send({ type: "readIndexResponse", to: from, from: raft.id, index, context });
-}
-
-function hasCommittedInTerm(raft: Raft): boolean {
-  return raft.log.termIfKnown(raft.log.committed) === raft.term;
 }
