@@ -7,6 +7,7 @@ import { assert } from "#base/assert.ts";
 import type { Clock } from "#base/ports.ts";
 import type { ConfChange, ConfState, Entry, Message } from "#raft/types.ts";
 import type { Applied } from "#store/store.ts";
+import { isDiskFull } from "./errors.ts";
 import type { ProposalRecord } from "./proposals.ts";
 import { decodeProposal } from "./proposals.ts";
 import type { ReplicaState } from "./replica-state.ts";
@@ -26,12 +27,12 @@ export interface ApplierEvents {
   onMembership(): void;
   /** All of a message is applied: raft's answers to it. */
   onDone(responses: Message[]): void;
-  /** The disk of the state has no room. Applying is tried again each second. */
+  /** The disk of the state has no room. */
   onFull(): void;
+  /** It may have room again: `run` is to be tried. */
+  onRoom(): void;
 }
 
-/** A checkpoint flushes each changed page once: seldom enough that pages change many times in between. */
-const flushAfterBytes = 8 << 20;
 const retryMs = 1000;
 
 export class Applier {
@@ -70,7 +71,7 @@ export class Applier {
   }
 
   run(): void {
-    while (!this.#full && !this.#stopped) {
+    while (!this.#full && !this.#stopped && !this.#state.held) {
       const message = this.#queue[0];
       if (message === undefined) return;
       if (!this.#applyEntries(message.entries ?? [])) return;
@@ -79,7 +80,7 @@ export class Applier {
     }
   }
 
-  /** Applies in batches that end with a membership change. Returns false when the disk is full: to be tried again. */
+  /** Applies in batches that end with a membership change. Returns false when the state takes nothing now: to be tried again. */
   #applyEntries(entries: Entry[]): boolean {
     let start = 0;
     for (let at = 0; at < entries.length; at++) {
@@ -89,7 +90,7 @@ export class Applier {
       start = at + 1;
       // Those of a batch that was applied before the disk was full are not applied again.
       const rest = batch.filter((entry) => entry.index > this.#state.store.position.index);
-      if (rest.length > 0 && !this.#applyBatch(rest)) return false;
+      if (rest.length > 0 && (this.#state.held || !this.#applyBatch(rest))) return false;
     }
     return true;
   }
@@ -106,17 +107,16 @@ export class Applier {
           if (entry.type === "confChange") this.#takeUp(entry);
           membershipChanged ||= entry.type === "confChange" || record?.command.type === "note";
           outcomes.push({ entry, record, applied });
-          this.#state.applied(entry.data.length);
         }
       });
     } catch (error) {
-      if (!isFull(error)) throw error;
+      if (!isDiskFull(error)) throw error;
       this.#onFull();
       return false;
     }
     this.#events.onApplied(outcomes);
     if (membershipChanged) this.#events.onMembership();
-    if (this.#state.unflushedBytes >= flushAfterBytes) this.#state.flush();
+    this.#state.checkpoint("if due");
     return true;
   }
 
@@ -133,13 +133,7 @@ export class Applier {
     this.#events.onFull();
     this.#clock.setTimer(retryMs, () => {
       this.#full = false;
-      if (!this.#stopped) this.run();
+      if (!this.#stopped) this.#events.onRoom();
     });
   }
-}
-
-/** SQLite's SQLITE_FULL, or the file system's own word for it. */
-function isFull(error: unknown): boolean {
-  const { errcode, code } = error as { errcode?: number; code?: string };
-  return code === "ENOSPC" || (errcode !== undefined && (errcode & 0xff) === 13);
 }

@@ -10,9 +10,12 @@ import type { Disk, DiskFile } from "./ports.ts";
 
 export class FileDisk implements Disk {
   readonly #directory: string;
+  readonly #isBusy: () => boolean;
 
-  constructor(directory: string) {
+  /** `isBusy`: something else makes the disk work, and flushes will take their time. */
+  constructor(directory: string, isBusy: () => boolean = () => false) {
     this.#directory = directory;
+    this.#isBusy = isBusy;
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
@@ -22,7 +25,7 @@ export class FileDisk implements Disk {
 
   open(name: string): DiskFile {
     const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
-    return new OpenFile(fs.openSync(join(this.#directory, name), flags, 0o600));
+    return new OpenFile(fs.openSync(join(this.#directory, name), flags, 0o600), this.#isBusy);
   }
 
   rename(from: string, to: string): void {
@@ -49,13 +52,15 @@ const slowFlushMs = 8;
 
 class OpenFile implements DiskFile {
   readonly #descriptor: number;
+  readonly #isBusy: () => boolean;
   #sizeBytes: number;
   #unflushedBytes = 0;
   /** How long flushes take, a moving average. */
   #flushMs = slowFlushMs;
 
-  constructor(descriptor: number) {
+  constructor(descriptor: number, isBusy: () => boolean) {
     this.#descriptor = descriptor;
+    this.#isBusy = isBusy;
     this.#sizeBytes = fs.fstatSync(descriptor).size;
   }
 
@@ -84,7 +89,7 @@ class OpenFile implements DiskFile {
   }
 
   flush(done: (error: Error | undefined) => void): void {
-    const quick = this.#flushMs < quickFlushMs && this.#unflushedBytes <= quickFlushBytes;
+    const quick = this.#flushMs < quickFlushMs && this.#unflushedBytes <= quickFlushBytes && !this.#isBusy();
     this.#unflushedBytes = 0;
     if (quick) process.nextTick(() => this.#flushNow(done));
     else {

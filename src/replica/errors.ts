@@ -31,3 +31,9 @@ export function diskFullError(): StatusError {
     "the datastore's disk is full: free space under the data directory",
   );
 }
+
+/** Whether an error of SQLite (SQLITE_FULL), or of the file system, says that there is no room. */
+export function isDiskFull(error: unknown): boolean {
+  const { errcode, code } = error as { errcode?: number; code?: string };
+  return code === "ENOSPC" || code === "EDQUOT" || (errcode !== undefined && (errcode & 0xff) === 13);
+}

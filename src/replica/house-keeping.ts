@@ -34,14 +34,15 @@ export class HouseKeeping {
       this.#giveUpSnapshots();
       this.#shortenLog();
     }
-    if (state.store.compactionPending && writable) state.store.compactStep(rowsPerStep);
+    if (state.store.compactionPending && writable && !state.held) state.store.compactStep(rowsPerStep);
   }
 
   #shortenLog(): void {
     const { log, state, keptLogBytes } = this.#household;
     const kept = this.#lastToGiveUp();
     if (log.entriesBytes < keptLogBytes && log.lastIndex - log.firstIndex < maxKeptEntries) return;
-    state.flush();
+    // It ends in a while; the next round finds what has become durable.
+    if (state.durableIndex < kept) state.checkpoint("now");
     const upTo = Math.min(state.durableIndex, kept);
     if (upTo < log.firstIndex) return;
     log.write({ entries: [], compact: { index: upTo, term: log.term(upTo) }, done: () => undefined });

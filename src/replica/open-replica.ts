@@ -114,7 +114,7 @@ async function open(
       ports: {
         clock: realClock,
         random: realRandom,
-        disk: new FileDisk(join(dataDir, "log")),
+        disk: new FileDisk(join(dataDir, "log"), () => state.busy),
         state,
         transport,
         logger,

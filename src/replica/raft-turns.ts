@@ -68,6 +68,8 @@ export class RaftTurns {
   #turn(): void {
     const { node } = this.#parts;
     this.#parts.onBegin();
+    // What had to wait, for room on the disk or for a flush of the state.
+    this.#parts.applier.run();
     while (node.hasReady() && !this.#closed) {
       const ready = node.ready();
       this.#parts.onReads(ready.readStates);

@@ -11,22 +11,35 @@ import type { SnapshotWriter } from "#store/snapshot.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import type { Store } from "#store/store.ts";
 import type { ClusterState } from "./cluster-state.ts";
+import { isDiskFull } from "./errors.ts";
 import type { ReplicaLog } from "./log.ts";
 import { parseMemberId } from "./member-id.ts";
+
+export interface StateEvents {
+  /** The state can be written to again. */
+  onReleased(): void;
+  /** Calls back later: how soon a full disk is tried again. */
+  retryLater(retry: () => void): void;
+  /** The disk failed in a way after which nothing written is certain. */
+  onFatal(error: Error): void;
+}
 
 export class ReplicaState {
   readonly #directory: StateDirectory;
   #store: Store;
   #durableIndex: number;
-  #unflushedBytes = 0;
+  #checkpointing = false;
+  #held = false;
+  readonly #events: StateEvents;
   #confState: ConfState = noMembers;
   #cluster: ClusterState | undefined;
   /** Those that were removed have nothing to say. */
   #strangers = new Set<NodeId>();
 
   /** Opens the state. Throws FatalError or SQLite's errors when it is damaged. */
-  constructor(directory: StateDirectory) {
+  constructor(directory: StateDirectory, events: StateEvents) {
     this.#directory = directory;
+    this.#events = events;
     this.#store = directory.open();
     this.#durableIndex = this.#store.flush();
     this.readMembership();
@@ -99,24 +112,60 @@ export class ReplicaState {
   /** A received state takes the place of the old one, durably. */
   adopt(received: SnapshotWriter): void {
     this.#store.close();
+    this.#held = false;
+    this.#checkpointing = false;
     this.#store = this.#directory.adopt(received);
     this.#store.batch(() => this.#store.setNote("received", String(this.#store.position.index)));
-    this.flush();
-  }
-
-  /** To be told of everything that is applied, in bytes. */
-  applied(bytes: number): void {
-    this.#unflushedBytes += bytes;
-  }
-
-  /** Bytes of entries that were applied since the last flush. */
-  get unflushedBytes(): number {
-    return this.#unflushedBytes;
-  }
-
-  flush(): void {
     this.#durableIndex = this.#store.flush();
-    this.#unflushedBytes = 0;
+  }
+
+  /** For as long as a flush takes, nothing may be written to the state. */
+  get held(): boolean {
+    return this.#held;
+  }
+
+  /** Begins a checkpoint if so much was applied that it is time for one, or if the log wants to be shortened. */
+  checkpoint(wanted: "if due" | "now"): void {
+    const store = this.#store;
+    if (this.#checkpointing || (wanted === "if due" && !store.checkpointDue)) return;
+    this.#checkpointing = true;
+    const { index } = store.position;
+    const isCurrent = () => this.#store === store && this.#checkpointing;
+    store
+      .checkpoint({
+        onDurable: () => {
+          if (isCurrent()) this.#durableIndex = Math.max(this.#durableIndex, index);
+        },
+        onHold: (held) => {
+          if (isCurrent()) this.#hold(held);
+        },
+      })
+      .then(
+        () => {
+          if (isCurrent()) this.#checkpointing = false;
+        },
+        (error: unknown) => {
+          if (isCurrent()) this.#onFailure(error as Error);
+        },
+      );
+  }
+
+  #hold(held: boolean): void {
+    this.#held = held;
+    if (!held) this.#events.onReleased();
+  }
+
+  /** Without room the checkpoint is made another time; a flush that failed leaves nothing certain. */
+  #onFailure(error: Error): void {
+    if (isDiskFull(error)) {
+      this.#events.retryLater(() => {
+        this.#checkpointing = false;
+      });
+      return;
+    }
+    this.#events.onFatal(
+      new FatalError("corrupt", `the datastore's state can't be flushed: ${error.message}`, { cause: error }),
+    );
   }
 
   readMembership(): void {

@@ -71,7 +71,11 @@ export class Replica {
     this.#hooks = hooks;
     this.id = parseMemberId(config.memberId);
     const { clock, random, disk, transport, logger } = ports;
-    this.#state = new ReplicaState(ports.state);
+    this.#state = new ReplicaState(ports.state, {
+      onReleased: () => this.#turns.ask(),
+      retryLater: (retry) => void clock.setTimer(1000, retry),
+      onFatal: (error) => this.#die(error),
+    });
     this.log = new ReplicaLog({
       disk,
       logger,
@@ -122,6 +126,7 @@ export class Replica {
         this.#turns.ask();
       },
       onFull: () => this.#stepAside(),
+      onRoom: () => this.#turns.ask(),
     });
     this.#turns = new RaftTurns({
       id: this.id,

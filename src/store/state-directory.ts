@@ -22,15 +22,21 @@ export interface StateDirectory {
 
 export class FileStateDirectory implements StateDirectory {
   readonly #directory: string;
+  #store: Store | undefined;
 
   constructor(directory: string) {
     this.#directory = directory;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
+  /** Flushes of the state are under way. */
+  get busy(): boolean {
+    return this.#store?.checkpointing === true;
+  }
+
   open(): Store {
     this.#remove("incoming.db");
-    return new Store(join(this.#directory, "state.db"));
+    return this.#open();
   }
 
   receive(): SnapshotWriter {
@@ -47,7 +53,12 @@ export class FileStateDirectory implements StateDirectory {
     renameSync(join(this.#directory, "incoming.db"), join(this.#directory, "state.db"));
     this.#remove("incoming.db");
     syncDirectory(this.#directory);
-    return new Store(join(this.#directory, "state.db"));
+    return this.#open();
+  }
+
+  #open(): Store {
+    this.#store = new Store(join(this.#directory, "state.db"));
+    return this.#store;
   }
 
   #remove(name: string): void {

@@ -29,6 +29,8 @@ import {
 import type { WatchHistory } from "#base/watch-hub.ts";
 import { writeWatchEvent } from "./backend-records.ts";
 import { ByteWriter } from "./bytes.ts";
+import type { CheckpointEvents } from "./checkpoint.ts";
+import { Checkpointer } from "./checkpoint.ts";
 import type { Command } from "./command.ts";
 import type { HistoryRow, Statements } from "./tables.ts";
 import { endOfKeys, openDatabase, prepareStatements } from "./tables.ts";
@@ -71,6 +73,15 @@ const emptyPosition: StorePosition = {
   checksum: 0,
 };
 
+/** What the store is made of where it isn't a file: parts of a simulated disk. */
+export interface StoreParts {
+  database?: DatabaseSync;
+  /** What a flush does there. */
+  onFlush?: () => void;
+  /** Calls back when a flush that was asked for now would end. Absent: soon. */
+  later?: (flushed: () => void) => void;
+}
+
 export class Store implements TransactionState, WatchHistory {
   readonly path: string;
   readonly #database: DatabaseSync;
@@ -81,14 +92,16 @@ export class Store implements TransactionState, WatchHistory {
   #committed: StorePosition;
   #inBatch = false;
   #events: WatchEvent[] = [];
-  readonly #onFlush: (() => void) | undefined;
+  readonly #given: StoreParts;
+  #checkpointer: Checkpointer | undefined;
+  #closed = false;
 
   /** `path` ":memory:" keeps the state in memory. The database is made if it isn't there. One that is given stays its giver's. */
-  constructor(path: string, given: { database?: DatabaseSync; onFlush?: () => void } = {}) {
+  constructor(path: string, given: StoreParts = {}) {
     this.path = path;
     this.#database = given.database ?? openDatabase(path);
     this.#ownsDatabase = given.database === undefined;
-    this.#onFlush = given.onFlush;
+    this.#given = given;
     this.#statements = prepareStatements(this.#database);
     const stored = this.note("position");
     this.#position = stored === undefined ? { ...emptyPosition } : (JSON.parse(stored) as StorePosition);
@@ -263,16 +276,56 @@ export class Store implements TransactionState, WatchHistory {
     });
   }
 
-  /** Makes everything that has been applied durable and returns the index up to which it is. */
+  /** Makes everything that has been applied durable, now, and returns the index up to which it is. */
   flush(): number {
     assert(!this.#inBatch, "no flush within a batch");
     this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
-    this.#onFlush?.();
+    this.#given.onFlush?.();
     return this.#committed.index;
   }
 
+  /** So much has been applied that `checkpoint` is due. */
+  get checkpointDue(): boolean {
+    return this.path !== ":memory:" && this.#checkpoints().due;
+  }
+
+  /** Flushes of a checkpoint are under way. */
+  get checkpointing(): boolean {
+    return this.#checkpointer?.running === true;
+  }
+
+  /**
+   * Makes everything that has been applied durable while the thread goes on; one at a time. Rejects as
+   * `Checkpointer.run` does. A store that is closed meanwhile reports nothing.
+   */
+  async checkpoint(events: CheckpointEvents): Promise<void> {
+    assert(!this.#inBatch, "no checkpoint within a batch");
+    if (this.path !== ":memory:") {
+      await this.#checkpoints().run(events);
+      return;
+    }
+    const later = this.#given.later ?? queueMicrotask;
+    events.onHold(true);
+    await new Promise<void>((resolve) => {
+      later(resolve);
+    });
+    if (this.#closed) return;
+    this.#given.onFlush?.();
+    events.onDurable();
+    events.onHold(false);
+  }
+
   close(): void {
-    if (this.#ownsDatabase && this.#database.isOpen) this.#database.close();
+    this.#closed = true;
+    if (!this.#ownsDatabase || !this.#database.isOpen) return;
+    this.#checkpointer?.close();
+    this.#database.close();
+    this.#checkpointer?.release();
+  }
+
+  #checkpoints(): Checkpointer {
+    this.#checkpointer ??= new Checkpointer(this.path, this.#database);
+    return this.#checkpointer;
   }
 
   /** A copy of a state in memory, as bytes. For snapshots and for the simulation's disk. */
