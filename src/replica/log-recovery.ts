@@ -28,6 +28,8 @@ export interface RecoveredLog {
   segments: { number: number; name: string; lastIndex: number }[];
   /** Where the newest segment goes on. */
   position: number;
+  /** Up to here the newest segment may hold what is left of a batch that was not flushed. */
+  leftoverEnd: number;
   chain: number;
   batch: number;
 }
@@ -49,6 +51,7 @@ export function recoverLog(disk: Disk, logger: Logger): RecoveredLog {
     entries: [],
     segments: [],
     position: 0,
+    leftoverEnd: 0,
     chain: 0,
     batch: 0,
   };
@@ -104,6 +107,7 @@ function recoverSegment(log: RecoveredLog, bytes: Buffer, logger: Logger): boole
   if (hasRecords(bytes.subarray(log.position), segment.number, log.batch + 1)) {
     throw corrupt(segment.name, log.position);
   }
+  log.leftoverEnd = leftoverEnd(bytes, log.position, segment.number);
   const cut = batch.length > 0 || isOwnRecord(bytes, at, segment.number);
   if (cut) logger.warn("cut off the end of the log, which had not been flushed", { file: segment.name, at });
   return cut;
@@ -143,6 +147,13 @@ function hasRecords(bytes: Buffer, segment: number, batch: number): boolean {
     if (found !== undefined && found.record.batch > batch) return true;
   }
   return false;
+}
+
+/** Behind the last place from `position` on that looks like the head of a record; `position` if there is none. */
+function leftoverEnd(bytes: Buffer, position: number, segment: number): number {
+  let end = position;
+  for (let at = position; at + 32 <= bytes.length; at += 8) if (isOwnRecord(bytes, at, segment)) end = at + 32;
+  return end;
 }
 
 /** A cheap look before checksums: does a record of this segment begin here? */

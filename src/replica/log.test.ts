@@ -173,6 +173,27 @@ test("damage before durable records is refused, in whichever segment", async () 
   }
 });
 
+test("what was cut off is gone for good: it is no damage once the log goes on in another segment", async () => {
+  for (const sizes of [[100], [100, 100, 100]]) {
+    const disk = new MemoryDisk();
+    const { log } = open(disk);
+    await write(log, { entries: [entry(1)] });
+    const [file] = disk.files.values();
+    const end = file?.bytes.findLastIndex((byte) => byte !== 0) ?? 0;
+    await write(log, { entries: sizes.map((size, place) => entry(2 + place, 1, size)) });
+    // The first sector of the last write did not reach the disk, or its end did not.
+    if (sizes.length > 1) file?.bytes.fill(0, end + 8, end + 200);
+    else file?.bytes.fill(0, end + 100);
+    const { log: again } = open(disk);
+    assert.equal(again.lastIndex, 1);
+    await write(again, { entries: [entry(2, 2, 4000)] });
+    assert.equal(disk.files.size, 2);
+    const { log: last } = open(disk);
+    assert.equal(last.lastIndex, 2);
+    assert.equal(last.term(2), 2);
+  }
+});
+
 test("records of a file's earlier life are never taken for new ones", async () => {
   const disk = new MemoryDisk();
   const { log } = open(disk);

@@ -95,6 +95,9 @@ export class ReplicaLog {
     // A process that was killed may have left its last batch to the system's memory only. Nothing of it is
     // acknowledged, and nothing written behind it, before it is durable.
     this.#file = options.disk.open(current.name);
+    // What is left of a batch that was cut off would look like damage, once the log goes on in another segment.
+    const leftoverBytes = recovered.leftoverEnd - this.#position;
+    if (leftoverBytes > 0) this.#file.write(this.#position, new Uint8Array(leftoverBytes));
     this.#flushing = true;
     this.#file.flush((error) => this.#flushed([], error));
   }
