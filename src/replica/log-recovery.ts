@@ -9,6 +9,7 @@ import type { Logger } from "#base/ports.ts";
 import type { Entry, HardState } from "#raft/types.ts";
 import { ByteReader } from "#store/bytes.ts";
 import type { ByteWriter } from "#store/bytes.ts";
+import { checkFormat, supportedFormats } from "#store/format.ts";
 import type { LogRecord } from "./log-record.ts";
 import { chainOf, decodeRecord, decodeSegmentHeader, ownChecksum, segmentHeaderBytes } from "./log-record.ts";
 import type { Disk } from "./ports.ts";
@@ -32,6 +33,8 @@ export interface RecoveredLog {
   leftoverEnd: number;
   chain: number;
   batch: number;
+  /** Of the newest segment. */
+  format: number;
 }
 
 export function segmentName(number: number): string {
@@ -44,8 +47,11 @@ export function writeLogState(out: ByteWriter, state: LogState, reset: boolean):
   out.integer(state.compactIndex).integer(state.compactTerm).boolean(reset);
 }
 
-/** Throws FatalError "corrupt" when entries that may have been acknowledged can't be read. */
-export function recoverLog(disk: Disk, logger: Logger): RecoveredLog {
+/**
+ * Throws FatalError "corrupt" when entries that may have been acknowledged can't be read, "unsupported" when
+ * another release has written them in a format that is not among `formats`.
+ */
+export function recoverLog(disk: Disk, logger: Logger, formats = supportedFormats): RecoveredLog {
   const log: RecoveredLog = {
     state: { hardState: { term: 0, vote: 0, commit: 0 }, compactIndex: 0, compactTerm: 0 },
     entries: [],
@@ -54,6 +60,7 @@ export function recoverLog(disk: Disk, logger: Logger): RecoveredLog {
     leftoverEnd: 0,
     chain: 0,
     batch: 0,
+    format: 0,
   };
   const numbers = disk
     .list()
@@ -70,7 +77,9 @@ export function recoverLog(disk: Disk, logger: Logger): RecoveredLog {
       disk.remove(segmentName(number));
       continue;
     }
+    checkFormat(header.format, formats, `the replica's log ${segmentName(number)}`);
     if (damaged !== undefined) throw corrupt(damaged, log.position);
+    log.format = header.format;
     const previous = log.segments.at(-1);
     if (previous !== undefined && (previous.number !== number - 1 || header.chain !== log.chain)) {
       throw corrupt(segmentName(number), 0);
@@ -152,7 +161,8 @@ function hasRecords(bytes: Buffer, segment: number, batch: number): boolean {
 /** Behind the last place from `position` on that looks like the head of a record; `position` if there is none. */
 function leftoverEnd(bytes: Buffer, position: number, segment: number): number {
   let end = position;
-  for (let at = position; at + 32 <= bytes.length; at += 8) if (isOwnRecord(bytes, at, segment)) end = at + 32;
+  for (let at = position; at + 32 <= bytes.length; at += 8)
+    if (isOwnRecord(bytes, at, segment)) end = at + 32;
   return end;
 }
 

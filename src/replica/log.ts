@@ -16,6 +16,8 @@ import type { Logger } from "#base/ports.ts";
 import type { Entry, HardState } from "#raft/types.ts";
 import { CompactedError, UnavailableError } from "#raft/types.ts";
 import { ByteWriter } from "#store/bytes.ts";
+import type { FormatRange } from "#store/format.ts";
+import { supportedFormats } from "#store/format.ts";
 import type { LogRecord } from "./log-record.ts";
 import { encodeRecord, encodeSegmentHeader, recordBytes, segmentHeaderBytes } from "./log-record.ts";
 import type { LogState } from "./log-recovery.ts";
@@ -27,6 +29,8 @@ export interface LogOptions {
   disk: Disk;
   logger: Logger;
   segmentBytes?: number;
+  /** What may be found. Default: what this release supports. */
+  formats?: FormatRange;
   /** The disk failed in a way after which nothing written is certain. */
   onFatal(error: Error): void;
   /** The disk is full (true), or has room again. Writes wait; they are not lost. */
@@ -78,11 +82,15 @@ export class ReplicaLog {
   #position: number;
   #chain: number;
   #batch: number;
+  /** The cluster's, in which new segments are written. */
+  #format = 1;
+  #segmentFormat: number;
 
   constructor(options: LogOptions) {
     this.#options = options;
     this.#segmentBytes = options.segmentBytes ?? 8 << 20;
-    const recovered = recoverLog(options.disk, options.logger);
+    const recovered = recoverLog(options.disk, options.logger, options.formats ?? supportedFormats);
+    this.#segmentFormat = recovered.format;
     this.#state = recovered.state;
     this.#entries = recovered.entries;
     for (const entry of this.#entries) this.#entriesBytes += entry.data.length;
@@ -148,6 +156,11 @@ export class ReplicaLog {
       found.push(entry);
     }
     return found;
+  }
+
+  /** The cluster's format, from the next write on: a segment has one format only. */
+  setFormat(format: number): void {
+    this.#format = format;
   }
 
   /** Queues a write. `done` is called once it is durable, never from within this call unless nothing needs a flush. */
@@ -247,7 +260,8 @@ export class ReplicaLog {
   #writeRecords(records: Pick<LogRecord, "type" | "payload">[], writes: LogWrite[]): void {
     let size = 0;
     for (const { payload } of records) size += recordBytes(payload.length);
-    if (this.#file === undefined || this.#position + size > this.#file.sizeBytes) this.#startSegment(size);
+    const isFull = this.#file === undefined || this.#position + size > this.#file.sizeBytes;
+    if (isFull || this.#segmentFormat !== this.#format) this.#startSegment(size);
     const segment = this.#segments.at(-1) as Segment;
     const buffer = Buffer.alloc(size);
     let at = 0;
@@ -282,13 +296,14 @@ export class ReplicaLog {
     try {
       if (!reused) allocate(file, Math.max(this.#segmentBytes, wanted));
       const header = Buffer.alloc(segmentHeaderBytes + recordBytes(payload.length));
-      header.set(encodeSegmentHeader({ number, chain: this.#chain }));
+      header.set(encodeSegmentHeader({ number, format: this.#format, chain: this.#chain }));
       const record: LogRecord = { type: "state", payload, batch: this.#batch + 1, endsBatch: false };
       const chain = encodeRecord(header, segmentHeaderBytes, record, number, this.#chain);
       file.write(0, header);
       disk.flushNames();
       this.#file?.close();
       this.#file = file;
+      this.#segmentFormat = this.#format;
       this.#position = header.length;
       this.#chain = chain;
       this.#segments.push({ number, name, lastIndex: 0 });
