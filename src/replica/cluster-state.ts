@@ -11,6 +11,8 @@ export interface ClusterState {
   members: MemberRecord[];
   /** Ids that were removed; the newest last. They are refused for good. */
   removed: string[];
+  /** How many voters there are to be; absent: as the node's settings say. */
+  voters?: number;
   /** The newest last. */
   decisions: RoleDecision[];
 }
@@ -34,6 +36,13 @@ export function withoutMember(state: ClusterState, id: string): ClusterState {
     members: state.members.filter((member) => member.id !== id),
     removed: [...state.removed.filter((each) => each !== id), id].slice(-keptRemoved),
   };
+}
+
+/** Throws BadRequest for a number that makes no good quorum. */
+export function withVoters(state: ClusterState, voters: number): ClusterState {
+  if (voters !== 3 && voters !== 5 && voters !== 7)
+    throw new StatusError("BadRequest", `a cluster has 3, 5 or 7 voters, not ${voters}`);
+  return { ...state, voters };
 }
 
 export function withDecision(state: ClusterState, decision: RoleDecision): ClusterState {

@@ -5,18 +5,21 @@
  */
 
 import type { BackendStatus, MemberStatus } from "#base/backend.ts";
-import { FatalError, StatusError } from "#base/errors.ts";
-import type { ConfChange, NodeId } from "#raft/types.ts";
-import { ProposalDroppedError } from "#raft/types.ts";
+import { StatusError } from "#base/errors.ts";
+import type { NodeId } from "#raft/types.ts";
+import { Attendance, offlineMs } from "./attendance.ts";
+import { ClusterChanges } from "./cluster-changes.ts";
 import type { ClusterState } from "./cluster-state.ts";
-import { withDecision, withMember, withoutMember } from "./cluster-state.ts";
-import { noLeaderError, timeoutError } from "./errors.ts";
+import { withDecision, withMember, withoutMember, withVoters } from "./cluster-state.ts";
+import { Divergence } from "./divergence.ts";
 import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
+import { HistoryKeeper } from "./history-keeper.ts";
 import { formatMemberId, newMemberId, parseMemberId } from "./member-id.ts";
 import type { Replica } from "./replica.ts";
-import type { RoleMember } from "./roles.ts";
-import { planRoles, toConfChange } from "./roles.ts";
+import { bestStandby } from "./role-candidates.ts";
+import type { RoleChange, RoleView } from "./roles.ts";
+import { planRemoval, planRoles, toConfChange } from "./roles.ts";
 import type {
   JoinGrant,
   MemberRecord,
@@ -47,25 +50,26 @@ export interface NewMember extends Omit<MemberRecord, "id" | "witness"> {
 export type MemberUpdate = Partial<Omit<MemberRecord, "id">>;
 
 const reportMs = 500;
-const offlineMs = 3000;
 /** Raft itself gives a transfer up after an election timeout. */
 const transferMs = 1500;
+const demotionMs = 3000;
 const caughtUpEntries = 1000;
-const keptChecksums = 64;
 
 export class Governor {
   readonly #replica: Replica;
   readonly #targets: RoleTargets;
-  readonly #historyMs: number;
   readonly #seeds: ClusterState;
   readonly #onDiverged: (error: Error) => void;
+  readonly #attendance = new Attendance();
+  readonly #changes: ClusterChanges;
+  readonly #divergence = new Divergence();
+  readonly #history: HistoryKeeper;
   #report: { report: Report; receivedMs: number } | undefined;
   #reportedMs = -Infinity;
   #changedMs: number;
-  #busy = false;
-  /** Revisions and when they were reached, by this leader's clock. */
-  #past: { revision: number; atMs: number }[] = [];
-  readonly #checksums = new Map<number, number>();
+  /** The term in which this replica leads; 0: it does not. */
+  #reign = 0;
+  #steppedAsideMs = -Infinity;
 
   constructor(
     replica: Replica,
@@ -80,8 +84,9 @@ export class Governor {
     this.#seeds = options.seeds;
     this.#replica = replica;
     this.#targets = options.targets;
-    this.#historyMs = options.historyMs;
     this.#onDiverged = options.onDiverged;
+    this.#changes = new ClusterChanges(replica, () => this.cluster());
+    this.#history = new HistoryKeeper(replica, options.historyMs);
     this.#changedMs = replica.ports.clock.monotonicMs();
   }
 
@@ -123,16 +128,17 @@ export class Governor {
 
   onTick(): void {
     const now = this.#replica.ports.clock.monotonicMs();
-    this.#noteChecksum();
-    if (!this.#replica.leadership.leading) {
-      this.#past = [];
-      return;
-    }
+    const { index, checksum } = this.#replica.store.position;
+    this.#divergence.note(index, checksum);
+    this.#noteReign(now);
+    if (this.#reign === 0) return;
+    this.#noteAttendance(now);
+    if (this.#stepsAside(now)) return;
     this.#planRoles(now);
     if (now - this.#reportedMs < reportMs) return;
     this.#reportedMs = now;
     this.#sendReport();
-    this.#compactHistory();
+    this.#history.tick();
   }
 
   onFrame(_from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void {
@@ -146,10 +152,11 @@ export class Governor {
         .map(({ id, address, name }) => ({ id: parseMemberId(id), address, name }))
         .filter((peer) => peer.id !== this.#replica.id),
     );
-    this.#compareChecksum(report);
+    const diverged = this.replicates ? this.#divergence.compare(report.checksum) : undefined;
+    if (diverged !== undefined) this.#onDiverged(diverged);
   }
 
-  // What follows is executed on the leader; `admin.ts` brings the calls here.
+  // What follows is executed on the leader; `replica-node.ts` brings the calls here.
 
   async addMember(wanted: NewMember): Promise<JoinGrant> {
     const member: MemberRecord = {
@@ -193,17 +200,61 @@ export class Governor {
     if (node === this.#replica.id) {
       throw new StatusError("Conflict", "the leader can't remove itself: leadership is handed over first");
     }
-    await this.#exclusively(async () => {
-      await this.#waitWhileJoint();
-      if (this.#roleOf(node) !== "spare") {
-        await this.#changeConfiguration({
-          transition: "auto",
-          changes: [{ type: "remove", nodeId: node }],
-          context: new Uint8Array(0),
-        });
+    await this.#changes.exclusively(async () => {
+      await this.#changes.waitWhileJoint();
+      const changes = planRemoval(this.#roleView(), id);
+      if (changes.length > 0) {
+        await this.#changes.configure(toConfChange(changes, parseMemberId));
+        this.#changedMs = this.#replica.ports.clock.monotonicMs();
       }
-      await this.#writeCluster((cluster) => withoutMember(cluster, id));
+      await this.#changes.writeCluster((cluster) => withoutMember(cluster, id));
     });
+  }
+
+  async setVoters(voters: number): Promise<void> {
+    const { clock } = this.#replica.ports;
+    await this.#changeCluster((cluster) => {
+      if (this.#voterTarget(cluster) === voters) return cluster;
+      return withDecision(withVoters(cluster, voters), {
+        timeMs: clock.nowMs(),
+        term: this.#replica.leadership.term,
+        reason: "VotersSet",
+        subjects: [],
+        text: `the cluster is to have ${voters} voters`,
+      });
+    });
+  }
+
+  /**
+   * Leadership goes to another voter, or, where this replica is the only voter, to the best standby, which
+   * becomes the only voter in its place. Conflict where nobody can take over.
+   */
+  async handOver(): Promise<void> {
+    if (this.#replica.bestSuccessor() !== undefined) return this.transferLeadership();
+    const { voters } = this.#replica.confState;
+    const standby = voters.length === 1 ? bestStandby(this.#roleView(), this.#withRole("voter")) : undefined;
+    if (standby === undefined)
+      throw new StatusError(
+        "Conflict",
+        "no other node is ready to take over: none is online and has a full copy",
+      );
+    const { ports, id } = this.#replica;
+    await this.#changes.exclusively(async () => {
+      const { name } = this.cluster().members.find((member) => parseMemberId(member.id) === id) ?? {
+        name: "",
+      };
+      // Two voters are more fragile than one: the next leader's first decision is to make one of them a standby.
+      await this.#change({
+        changes: [{ type: "addVoter", id: standby.id }],
+        reason: "HandedOver",
+        subjects: [standby.name, name],
+        text: `${standby.name} became the voter in place of ${name}, which stops or leaves`,
+      });
+      await this.transferLeadership(standby.id);
+    });
+    await this.#changes
+      .until(() => !this.#replica.confState.voters.includes(id), demotionMs)
+      .catch(() => ports.logger.warn("this node was not yet made a standby when it stopped"));
   }
 
   async transferLeadership(to?: string): Promise<void> {
@@ -214,7 +265,10 @@ export class Governor {
       throw new StatusError("Conflict", "only a voter can lead");
     }
     this.#replica.transferLeadership(target);
-    await this.#until(() => this.#replica.raftStatus.softState.leader === target, transferMs);
+    await this.#changes.until(() => {
+      const { leader } = this.#replica.raftStatus.softState;
+      return leader !== 0 && leader !== this.#replica.id;
+    }, transferMs);
   }
 
   status(): ReplicaStatus {
@@ -248,6 +302,7 @@ export class Governor {
           isLeader: member.id === leader,
         };
       }),
+      voterTarget: this.#voterTarget(cluster),
       decisions: cluster.decisions,
       trouble,
     };
@@ -272,56 +327,99 @@ export class Governor {
     };
   }
 
-  #planRoles(now: number): void {
-    const { voters, votersOutgoing } = this.#replica.confState;
-    if (this.#busy) return;
-    const joint = votersOutgoing.length > 0;
-    const change = planRoles({
-      members: this.#roleMembers(now),
-      targets: this.#targets,
-      changing: joint || voters.length === 0,
-      sinceChangeMs: now - this.#changedMs,
-    });
-    if (change === undefined) return;
+  #noteReign(now: number): void {
+    const { leading, term } = this.#replica.leadership;
+    const reign = leading ? term : 0;
+    if (reign === this.#reign) return;
+    this.#reign = reign;
+    this.#history.forget();
+    if (reign === 0) return;
+    this.#attendance.begin(now);
     this.#changedMs = now;
-    this.#replica.ports.logger.info("roles change", { decision: change.text });
-    void this.#exclusively(async () => {
-      await this.#changeConfiguration(toConfChange(change, parseMemberId));
-      const { clock } = this.#replica.ports;
-      const { term } = this.#replica.leadership;
-      await this.#writeCluster((cluster) =>
-        withDecision(cluster, { timeMs: clock.nowMs(), term, text: change.text }),
-      );
-    }).catch((error: unknown) => {
-      this.#replica.ports.logger.warn("a change of roles was not completed", { error: String(error) });
-    });
   }
 
-  #roleMembers(now: number): RoleMember[] {
+  #noteAttendance(now: number): void {
+    const ids = this.cluster().members.map(({ id }) => parseMemberId(id));
+    for (const id of ids) this.#attendance.note(id, this.#replica.heardMs.get(id), now);
+    this.#attendance.keep(new Set(ids));
+  }
+
+  /** A witness leads only as long as no other voter can. */
+  #stepsAside(now: number): boolean {
+    const own = formatMemberId(this.#replica.id);
+    const { members } = this.cluster();
+    if (members.find(({ id }) => id === own)?.witness !== true) return false;
+    const successor = this.#replica.bestSuccessor();
+    if (successor === undefined || now - this.#steppedAsideMs < transferMs) return false;
+    const { name, witness } = members.find(({ id }) => parseMemberId(id) === successor) ?? { witness: true };
+    if (witness) return false;
+    this.#steppedAsideMs = now;
+    this.#replica.ports.logger.info("a witness leads only where nobody else can: handing over", { to: name });
+    this.#replica.transferLeadership(successor);
+    return true;
+  }
+
+  #planRoles(now: number): void {
+    if (this.#changes.busy) return;
+    const change = planRoles(this.#roleView());
+    if (change === undefined) return;
+    this.#changedMs = now;
+    void this.#changes
+      .exclusively(() => this.#change(change))
+      .catch((error: unknown) => {
+        this.#replica.ports.logger.warn("a change of roles was not completed", { error: String(error) });
+      });
+  }
+
+  async #change(change: RoleChange): Promise<void> {
+    const { clock, logger } = this.#replica.ports;
+    const { reason, subjects, text } = change;
+    logger.info("roles change", { reason, decision: text });
+    await this.#changes.configure(toConfChange(change.changes, parseMemberId));
+    this.#changedMs = clock.monotonicMs();
+    const { term } = this.#replica.leadership;
+    await this.#changes.writeCluster((cluster) =>
+      withDecision(cluster, { timeMs: clock.nowMs(), term, reason, subjects, text }),
+    );
+  }
+
+  #roleView(): RoleView {
+    const now = this.#replica.ports.clock.monotonicMs();
     const { progress, hardState } = this.#replica.raftStatus;
-    return this.cluster().members.map((member) => {
+    const { voters, votersOutgoing } = this.#replica.confState;
+    const cluster = this.cluster();
+    const members = cluster.members.map((member) => {
       const id = parseMemberId(member.id);
       const isLeader = id === this.#replica.id;
       const match = progress.get(id)?.match ?? 0;
+      const { silentMs, stableMs, outages } = this.#attendance.presence(id, now);
       return {
         id: member.id,
         name: member.name,
         role: this.#roleOf(id),
-        silentMs: isLeader ? 0 : now - this.#heardMs(id),
+        silentMs: isLeader ? 0 : silentMs,
+        stableMs,
+        outages: isLeader ? 0 : outages,
         caughtUp: isLeader || (match > 0 && match + caughtUpEntries >= hardState.commit),
         failureDomain: member.failureDomain,
         witness: member.witness,
         isLeader,
       };
     });
+    return {
+      members,
+      targets: { ...this.#targets, voters: this.#voterTarget(cluster) },
+      changing: votersOutgoing.length > 0 || voters.length === 0,
+      sinceChangeMs: now - this.#changedMs,
+    };
   }
 
-  /** A new leader has heard from nobody; it gives everyone the benefit of the time since it leads. */
-  #heardMs(id: NodeId): number {
-    const { heardMs, ports } = this.#replica;
-    let heard = heardMs.get(id);
-    if (heard === undefined) heardMs.set(id, (heard = ports.clock.monotonicMs()));
-    return heard;
+  #withRole(role: ReplicaRole) {
+    return this.#roleView().members.filter((member) => member.role === role);
+  }
+
+  #voterTarget(cluster: ClusterState): number {
+    return cluster.voters ?? this.#targets.voters;
   }
 
   #roleOf(id: NodeId): ReplicaRole {
@@ -351,13 +449,12 @@ export class Governor {
       return {
         id,
         role: this.#roleOf(node),
-        online: own || now - this.#heardMs(node) < offlineMs,
+        online: own || this.#attendance.presence(node, now).online,
         lagEntries: own ? 0 : match === undefined ? -1 : Math.max(last - match, 0),
       };
     });
     const voters = members.filter((member) => member.role === "voter");
     const online = voters.filter((member) => member.online).length;
-    const newest = [...this.#checksums].at(-1);
     return {
       term: hardState.term,
       leader: formatMemberId(this.#replica.id),
@@ -365,7 +462,7 @@ export class Governor {
       committedIndex: hardState.commit,
       members,
       cluster,
-      checksum: newest === undefined ? undefined : { index: newest[0], value: newest[1] },
+      checksum: this.#divergence.newest,
       failuresToQuorumLoss: online - (Math.floor(voters.length / 2) + 1),
     };
   }
@@ -376,99 +473,9 @@ export class Governor {
     return this.#replica.ports.clock.monotonicMs() - held.receivedMs < offlineMs ? held.report : undefined;
   }
 
-  /** The last states, as they are seen at ticks. Idle replicas stop at the same index, so they meet there. */
-  #noteChecksum(): void {
-    const { index, checksum } = this.#replica.store.position;
-    this.#checksums.delete(index);
-    this.#checksums.set(index, checksum);
-    const oldest = this.#checksums.keys().next().value;
-    if (this.#checksums.size > keptChecksums && oldest !== undefined) this.#checksums.delete(oldest);
-  }
-
-  #compareChecksum(report: Report): void {
-    if (report.checksum === undefined || !this.replicates) return;
-    const own = this.#checksums.get(report.checksum.index);
-    if (own === undefined || own === report.checksum.value) return;
-    this.#onDiverged(
-      new FatalError(
-        "corrupt",
-        `this replica's state differs from the leader's at index ${report.checksum.index}`,
-      ),
-    );
-  }
-
-  #compactHistory(): void {
-    if (this.#historyMs === 0) return;
-    const { clock } = this.#replica.ports;
-    const { revision, compactRevision } = this.#replica.store;
-    const now = clock.monotonicMs();
-    const last = this.#past.at(-1);
-    if (last === undefined || now - last.atMs >= this.#historyMs / 10)
-      this.#past.push({ revision, atMs: now });
-    const old = this.#past[0];
-    if (old === undefined || now - old.atMs < this.#historyMs) return;
-    this.#past.shift();
-    if (old.revision <= compactRevision) return;
-    this.#replica.compact(old.revision).catch((error: unknown) => {
-      this.#replica.ports.logger.debug("compaction is tried again later", { error: String(error) });
-    });
-  }
-
   async #changeCluster(change: (cluster: ClusterState) => ClusterState): Promise<void> {
-    await this.#exclusively(async () => this.#writeCluster(change));
+    await this.#changes.exclusively(async () => this.#changes.writeCluster(change));
     this.#reportedMs = -Infinity;
-  }
-
-  async #writeCluster(change: (cluster: ClusterState) => ClusterState): Promise<void> {
-    const value = JSON.stringify(change(this.cluster()));
-    const timeMs = this.#replica.ports.clock.nowMs();
-    await this.#replica.propose({ type: "note", timeMs, name: "cluster", value });
-  }
-
-  /** Proposes and waits until the change is applied and the configuration is no longer joint. */
-  async #changeConfiguration(change: ConfChange): Promise<void> {
-    const before = JSON.stringify(this.#replica.confState);
-    try {
-      this.#replica.proposeConfChange(change);
-    } catch (error) {
-      if (error instanceof ProposalDroppedError) {
-        throw new StatusError(
-          "ServiceUnavailable",
-          `the datastore can't change its members now: ${error.message}`,
-        );
-      }
-      throw error;
-    }
-    await this.#until(() => JSON.stringify(this.#replica.confState) !== before, 5000);
-    await this.#waitWhileJoint();
-    this.#changedMs = this.#replica.ports.clock.monotonicMs();
-  }
-
-  async #waitWhileJoint(): Promise<void> {
-    await this.#until(() => this.#replica.confState.votersOutgoing.length === 0, 5000);
-  }
-
-  /** One change of the cluster at a time, in the order of calls. */
-  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    await this.#until(() => !this.#busy, 10_000);
-    this.#busy = true;
-    try {
-      if (!this.#replica.leadership.leading) throw noLeaderError();
-      return await work();
-    } finally {
-      this.#busy = false;
-    }
-  }
-
-  async #until(condition: () => boolean, timeoutMs: number): Promise<void> {
-    const { clock } = this.#replica.ports;
-    const deadline = clock.monotonicMs() + timeoutMs;
-    while (!condition()) {
-      if (this.#replica.stopped || clock.monotonicMs() > deadline) throw timeoutError();
-      await new Promise<void>((resolve) => {
-        clock.setTimer(10, resolve);
-      });
-    }
   }
 }
 

@@ -67,7 +67,7 @@ export class ManualWorld {
   }
 
   /** The first machine, as a cluster of one. */
-  bootstrap(): ReplicaNode {
+  bootstrap(more: Partial<MemberRecord> = {}): ReplicaNode {
     const machine = this.#addMachine({
       id: "000000000000a001",
       name: "n0",
@@ -75,19 +75,21 @@ export class ManualWorld {
       apiAddress: "",
       failureDomain: "",
       witness: false,
+      ...more,
     });
     bootstrapState(machine.state, "cluster", machine.member);
     return this.start(0);
   }
 
-  async join(): Promise<ReplicaNode> {
+  async join(more: Partial<MemberRecord> = {}): Promise<ReplicaNode> {
     const at = this.machines.length;
     const grant = (await this.during(
-      this.node(0).admin("addMember", {
+      this.node(this.leader()).admin("addMember", {
         name: `n${at}`,
         address: `n${at}:1`,
         apiAddress: "",
         failureDomain: "",
+        ...more,
       }),
     )) as JoinGrant;
     this.#addMachine(grant.member).peers = grant.peers;

@@ -17,6 +17,7 @@ import type { ReplicaPorts } from "./ports.ts";
 import { Replica } from "./replica.ts";
 import type { ReplicaConfig } from "./replica-config.ts";
 import { defaultConfig } from "./replica-config.ts";
+import { StatusFeed } from "./status-feed.ts";
 import type { JoinGrant, MemberRecord, ReplicaStatus, RoleTargets } from "./types.ts";
 
 /** What the cluster's members can be asked to do; executed by the leader. */
@@ -26,6 +27,7 @@ export interface AdminCalls {
   removeMember: [string];
   replaceMember: [string, MemberRecord];
   transferLeadership: [string?];
+  setVoters: [number];
 }
 
 export type AdminMethod = keyof AdminCalls;
@@ -70,6 +72,7 @@ export class ReplicaNode {
   readonly backend: Backend;
   readonly #backend: NodeBackend;
   readonly #options: ReplicaNodeOptions;
+  #statusFeed: StatusFeed | undefined;
   #timer: Timer | undefined;
   #asked = 0;
 
@@ -81,8 +84,11 @@ export class ReplicaNode {
         else this.governor.onFrame(from, frame, reply);
       },
       onPeerLost: (peer) => this.#backend.onPeerLost(peer),
-      onTick: () => this.governor.onTick(),
-      onChange: () => undefined,
+      onTick: () => {
+        this.governor.onTick();
+        this.#statusFeed?.tick(this.replica.ports.clock.monotonicMs());
+      },
+      onChange: () => this.#statusFeed?.ask(),
       handlers: { admin: (_, body) => this.#onAdmin(body) },
       onFatal: (error) => options.onFatal(error),
     });
@@ -136,11 +142,16 @@ export class ReplicaNode {
     return this.governor.status();
   }
 
+  /** Told at once and at every change but those of revisions and lags; see `ReplicaHandle.onStatus`. */
+  onStatus(callback: (status: ReplicaStatus) => void): void {
+    this.#statusFeed = new StatusFeed(() => this.status(), callback);
+  }
+
   /** Hands leadership over first, if there is anybody to take it. */
   async stop(): Promise<void> {
     if (this.replica.stopped) return;
-    if (this.replica.leadership.leading && this.replica.bestSuccessor() !== undefined) {
-      await this.governor.transferLeadership().catch((error: unknown) => {
+    if (this.replica.leadership.leading && this.governor.cluster().members.length > 1) {
+      await this.governor.handOver().catch((error: unknown) => {
         this.#options.ports.logger.warn("leadership was not handed over", { error: String(error) });
       });
     }
@@ -166,7 +177,7 @@ export class ReplicaNode {
   async #adminOnce(method: AdminMethod, args: unknown[]): Promise<unknown> {
     if (this.replica.leadership.leading) {
       if (!this.#removesSelf(method, args)) return this.#execute(method, args);
-      await this.governor.transferLeadership();
+      await this.governor.handOver();
     }
     const leader = this.#leader() ?? this.#anyMember();
     if (leader === undefined || leader === this.replica.id) throw noLeaderError();
@@ -202,7 +213,7 @@ export class ReplicaNode {
     };
     if (!this.replica.leadership.leading) throw noLeaderError();
     if (this.#removesSelf(method, args)) {
-      await this.governor.transferLeadership();
+      await this.governor.handOver();
       // The caller asks again, and then asks the new leader.
       throw noLeaderError();
     }
@@ -220,6 +231,8 @@ export class ReplicaNode {
         return this.governor.removeMember(args[0] as string);
       case "replaceMember":
         return this.governor.replaceMember(args[0] as string, args[1] as MemberRecord);
+      case "setVoters":
+        return this.governor.setVoters(args[0] as number);
       case "transferLeadership":
         return this.governor.transferLeadership((args[0] as string | null) ?? undefined);
       default:

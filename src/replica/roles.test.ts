@@ -18,6 +18,8 @@ function view(drawing: string, more: Partial<RoleView> = {}, domains: string[] =
       name: `n${at}`,
       role,
       silentMs: silent ? 12_000 : 0,
+      stableMs: silent ? 0 : 60_000,
+      outages: 0,
       caughtUp: role !== "spare",
       failureDomain: domains[at] ?? "",
       witness: false,
@@ -48,7 +50,7 @@ const decisions: [title: string, drawing: string, expected: string][] = [
   ["a victim that makes four standbys lets the silent one go", "V* V V s S S S", "3->-"],
   ["an even number of voters after a removal: one becomes standby", "V* V", "1->S"],
   ["an even number of voters and a standby: it is promoted", "V* V S", "2->V"],
-  ["surplus voters step back, the silent one first", "V* V V v V", "3->S"],
+  ["surplus voters step back two at a time, the silent one first", "V* V V v V", "3->S 4->S"],
 ];
 
 describe("planRoles", () => {

@@ -28,6 +28,9 @@ export async function startReplica(options: ReplicaOptions): Promise<ReplicaHand
     removeMember: (id) => control<void>("removeMember", id),
     updateMember: (id, change) => control<void>("updateMember", id, change),
     transferLeadership: (id) => control<void>("transferLeadership", id),
+    setVoters: (voters) => control<void>("setVoters", voters),
+    onStatus: (callback) => thread.onStatus(callback),
+    outage: (durationMs) => control<void>("outage", durationMs),
     members: () => control<MemberRecord[]>("members"),
     status: () => control<ReplicaStatus>("status"),
     setTls: (tls) => control<void>("setTls", tls),
@@ -44,6 +47,8 @@ class ReplicaThread {
   readonly #onFatal: ((error: Error) => void) | undefined;
   readonly #calls = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>();
   readonly #timer: NodeJS.Timeout;
+  readonly #statusWatchers = new Set<(status: ReplicaStatus) => void>();
+  #status: ReplicaStatus | undefined;
   #lastId = 0;
   #stopping: Promise<void> | undefined;
   #settleReady:
@@ -88,6 +93,12 @@ class ReplicaThread {
     });
   }
 
+  onStatus(callback: (status: ReplicaStatus) => void): () => void {
+    this.#statusWatchers.add(callback);
+    if (this.#status !== undefined) callback(this.#status);
+    return () => this.#statusWatchers.delete(callback);
+  }
+
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -120,6 +131,10 @@ class ReplicaThread {
       case "ready":
         this.#settleReady?.resolve(message);
         this.#settleReady = undefined;
+        return;
+      case "status":
+        this.#status = message.status;
+        for (const watcher of this.#statusWatchers) watcher(message.status);
         return;
       case "session":
         this.backend.receive(message.body);

@@ -2,6 +2,7 @@
 
 import type { StatusDetails, StatusReason } from "#base/errors.ts";
 import { FatalError, StatusError } from "#base/errors.ts";
+import type { ReplicaStatus } from "./types.ts";
 
 export type ToThread =
   | { type: "session"; body: Uint8Array }
@@ -11,6 +12,7 @@ export type FromThread =
   | { type: "ready"; port: number; memberId: string; clusterId: string }
   | { type: "session"; body: Uint8Array }
   | { type: "control"; id: number; result?: unknown; error?: SentError }
+  | { type: "status"; status: ReplicaStatus }
   | { type: "log"; level: "info" | "warn" | "error"; message: string; fields: Record<string, unknown> }
   | { type: "fatal"; error: SentError };
 

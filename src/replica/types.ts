@@ -24,11 +24,27 @@ export interface MemberRecord {
 /** The automatic role of a member. */
 export type ReplicaRole = "voter" | "standby" | "spare";
 
-/** One decision of the roles planner, as everybody can read it in `status`. */
+/** What kind of decision it was, in the form of an Event's reason. */
+export type DecisionReason =
+  | "VoterReplaced"
+  | "StandbyPromoted"
+  | "SpareBecameStandby"
+  | "StandbyReplaced"
+  | "VoterDemoted"
+  | "StandbyDemoted"
+  | "VotersSpread"
+  | "StandbysSpread"
+  | "HandedOver"
+  | "VotersSet";
+
+/** One decision on roles, as everybody can read it in `status`. */
 export interface RoleDecision {
   /** Milliseconds since the epoch, by the leader's clock. */
   timeMs: number;
   term: number;
+  reason?: DecisionReason;
+  /** Names of the members whose role changed, who gained first. */
+  subjects?: string[];
   /** One sentence: what was changed and why. */
   text: string;
 }
@@ -59,6 +75,8 @@ export interface ReplicaStatus {
   /** True when the loss of any one node leaves the datastore writable. */
   highlyAvailable: boolean;
   members: ReplicaMemberStatus[];
+  /** How many voters the cluster is to have, where it has nodes enough. */
+  voterTarget: number;
   decisions: RoleDecision[];
   /** Why this node does not take writes at present, e.g. a full disk. */
   trouble: string | undefined;
@@ -72,7 +90,7 @@ export interface PeerTls {
 }
 
 export interface RoleTargets {
-  /** Default 3. */
+  /** 3, 5 or 7, default 3. Counts when a cluster is made; afterwards what `setVoters` has said does. */
   voters: number;
   /** Default 3. */
   standbys: number;
@@ -149,12 +167,24 @@ export interface ReplicaHandle {
   updateMember(id: string, change: Partial<Omit<MemberRecord, "id">>): Promise<void>;
   /** Hands leadership to this member (a voter), or to the best one. Resolves when another leads. */
   transferLeadership(id?: string): Promise<void>;
+  /** How many voters the cluster is to have: 3, 5 or 7. Roles follow, one change at a time. */
+  setVoters(voters: number): Promise<void>;
   members(): Promise<MemberRecord[]>;
   status(): Promise<ReplicaStatus>;
+  /**
+   * Calls back at once and whenever members, their roles or liveness, the leader or the decisions have
+   * changed, within half a second. Revisions and lags alone are no change. Returns how to end it.
+   */
+  onStatus(callback: (status: ReplicaStatus) => void): () => void;
   /** Takes new certificates for connections made from now on. */
   setTls(tls: PeerTls): Promise<void>;
   /** Hands leadership over if this replica leads, then stops. Idempotent. */
   stop(): Promise<void>;
+  /**
+   * Lets the replica crash and starts it again after this time, from what is on its disk. Meanwhile the
+   * backend refuses with ServiceUnavailable, and watches end. Resolves when it runs again.
+   */
+  outage(durationMs: number): Promise<void>;
   /** Ends the replica as a crash does: for tests and drills. */
   kill(): Promise<void>;
 }
