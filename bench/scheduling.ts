@@ -21,7 +21,7 @@ import { HollowAgents } from "#lab/hollow/agents.ts";
 import { median, printTable } from "./table.ts";
 
 const pods: ResourceName = { group: "", version: "v1", plural: "pods" };
-const namespaces: ResourceName = { group: "", version: "v1", plural: "namespaces" };
+const serviceAccounts: ResourceName = { group: "", version: "v1", plural: "serviceaccounts" };
 const deployments: ResourceName = { group: "apps", version: "v1", plural: "deployments" };
 const quiet = { debug() {}, info() {}, warn() {}, error: (text: string) => console.error(text) };
 const never = 3_600_000;
@@ -110,9 +110,12 @@ async function countUnbound(client: ApiClient): Promise<number> {
 async function schedulingRate(count: number, make: (index: number) => KubeObject): Promise<string> {
   const on = await stage(1000, never);
   try {
-    await on.client
-      .create(namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name: "default" } })
-      .catch(() => undefined);
+    // Its controller does not run yet.
+    await on.client.create(serviceAccounts, {
+      apiVersion: "v1",
+      kind: "ServiceAccount",
+      metadata: { name: "default", namespace: "default" },
+    });
     await createAll(
       on.client,
       Array.from({ length: count }, (_, index) => make(index)),

@@ -46,7 +46,7 @@ export async function startControlPlane(options: {
     clock: systemClock,
     random: systemRandom,
     logger: logger(options.verbose),
-    clusterCidr: "10.42.0.0/16",
+    clusterCidr: "10.32.0.0/12",
     serviceCidr: options.serviceCidr,
     rootCa: authority.certificate,
     certificates: { read: readRequest, sign: (request) => signAsRequested(authority, request) },

@@ -20,8 +20,7 @@ function* planBlock(view: View, key: string, clusterCidr: string): Plan {
   const node = view.get(nodes, undefined, key);
   if (node === undefined || (node.spec.podCIDR ?? "") !== "" || node.metadata.deletionTimestamp !== undefined)
     return;
-  const taken = new Set(view.list(nodes).flatMap((each) => each.spec.podCIDRs ?? [each.spec.podCIDR ?? ""]));
-  const block = freeBlock(clusterCidr, taken);
+  const block = freeBlock(clusterCidr, (each) => view.byIndex(nodes, "podBlock", each).length > 0);
   if (block === undefined) {
     yield* record(node, "Normal", "CIDRNotAvailable", `Node ${key} status is now: CIDRNotAvailable`);
     return;
@@ -33,7 +32,7 @@ function* planBlock(view: View, key: string, clusterCidr: string): Plan {
 }
 
 /** The lowest /24 of the range that is not taken. */
-export function freeBlock(clusterCidr: string, taken: ReadonlySet<string>): string | undefined {
+function freeBlock(clusterCidr: string, isTaken: (block: string) => boolean): string | undefined {
   const [address = "", bits = "16"] = clusterCidr.split("/");
   const base = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
   const count = 2 ** (nodeBits - Number(bits));
@@ -43,7 +42,7 @@ export function freeBlock(clusterCidr: string, taken: ReadonlySet<string>): stri
       .map((part) => Math.floor(part) % 256)
       .join(".");
     const block = `${text}/${nodeBits}`;
-    if (!taken.has(block)) return block;
+    if (!isTaken(block)) return block;
   }
   return undefined;
 }

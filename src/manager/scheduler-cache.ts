@@ -22,7 +22,7 @@ import { isPodFinished } from "#controllers/pod.ts";
 import { selects, selectsMap } from "#controllers/selector.ts";
 import { makeNodeInfo, withPods } from "#scheduler/node-info.ts";
 import { priorityOf } from "#scheduler/types.ts";
-import type { CsiNode, NodeInfo, Pod, Snapshot } from "#scheduler/types.ts";
+import type { CsiNode, Node, NodeInfo, Pod, Snapshot } from "#scheduler/types.ts";
 import type { SharedView } from "./shared-view.ts";
 
 export const csiNodes: Resource<CsiNode> = {
@@ -50,8 +50,16 @@ export const schedulerReads: readonly Resource[] = [
 
 export class SchedulerCache {
   readonly #view: SharedView;
+  /** Without those that have changed since they were asked for. */
   readonly #infos = new Map<string, NodeInfo>();
+  /** In the order in which nodes are looked at; undefined when a node came or went. */
+  #ordered: NodeInfo[] | undefined;
+  /** Where the nodes are in it. */
+  readonly #places = new Map<string, number>();
+  /** Nodes of `#ordered` that have changed since it was made. */
+  readonly #stale = new Set<string>();
   readonly #assumed = new Map<string, Pod>();
+  readonly #assumedByNode = new Map<string, Set<Pod>>();
   /** Pods without node that a place is held for, by uid. */
   readonly #nominated = new Map<string, Pod>();
 
@@ -59,8 +67,15 @@ export class SchedulerCache {
     this.#view = view;
   }
 
+  /** The node has changed, or what is on it. */
   onNode(name: string): void {
     this.#infos.delete(name);
+    this.#stale.add(name);
+  }
+
+  /** The node has come, gone, or moved to another zone. */
+  onNodeSet(): void {
+    this.#ordered = undefined;
   }
 
   onPod(pod: Pod | undefined, old: Pod | undefined): void {
@@ -73,7 +88,11 @@ export class SchedulerCache {
   }
 
   assume(pod: Pod, nodeName: string): void {
-    this.#assumed.set(pod.metadata.uid ?? "", { ...pod, spec: { ...pod.spec, nodeName } });
+    const assumed = { ...pod, spec: { ...pod.spec, nodeName } };
+    this.#assumed.set(pod.metadata.uid ?? "", assumed);
+    const there = this.#assumedByNode.get(nodeName);
+    if (there === undefined) this.#assumedByNode.set(nodeName, new Set([assumed]));
+    else there.add(assumed);
     this.onNode(nodeName);
   }
 
@@ -103,46 +122,87 @@ export class SchedulerCache {
   }
 
   #nodesFor(pod: Pod): NodeInfo[] {
+    const all = this.#allNodes();
+    if (this.#nominated.size === 0) return all;
     const held = [...this.#nominated.values()].filter(
       (each) =>
         each.metadata.uid !== pod.metadata.uid &&
         priorityOf(each) >= priorityOf(pod) &&
         !this.isAssumed(each.metadata.uid ?? ""),
     );
-    return this.#view.list(nodes).map((node) => {
-      const name = node.metadata.name ?? "";
-      let info = this.#infos.get(name);
-      if (info === undefined) this.#infos.set(name, (info = makeNodeInfo(node, this.#podsOn(name))));
-      const guests = held.filter((each) => each.status.nominatedNodeName === name);
+    if (held.length === 0) return all;
+    return all.map((info) => {
+      const guests = held.filter((each) => each.status.nominatedNodeName === info.name);
       return guests.length === 0 ? info : withPods(info, [...info.pods, ...guests]);
     });
   }
 
+  #allNodes(): NodeInfo[] {
+    const ordered = this.#ordered;
+    if (ordered === undefined) return this.#order();
+    if (this.#stale.size === 0) return ordered;
+    // Who has the old list keeps an unchanged one.
+    const renewed = [...ordered];
+    for (const name of this.#stale) {
+      const node = this.#view.get(nodes, undefined, name);
+      const place = this.#places.get(name);
+      // A pod may name a node that doesn't exist.
+      if (node !== undefined && place !== undefined) renewed[place] = this.#infoOf(node);
+    }
+    this.#stale.clear();
+    this.#ordered = renewed;
+    return renewed;
+  }
+
+  #order(): NodeInfo[] {
+    const ordered = zoneByZone(this.#view.list(nodes)).map((node) => this.#infoOf(node));
+    this.#stale.clear();
+    this.#places.clear();
+    ordered.forEach(({ name }, place) => this.#places.set(name, place));
+    this.#ordered = ordered;
+    return ordered;
+  }
+
+  #infoOf(node: Node): NodeInfo {
+    const name = node.metadata.name ?? "";
+    let info = this.#infos.get(name);
+    if (info === undefined) this.#infos.set(name, (info = makeNodeInfo(node, this.#podsOn(name))));
+    return info;
+  }
+
   #podsOn(name: string): Pod[] {
     const running = this.#view.byIndex(pods, "node", name).filter((pod) => !isPodFinished(pod));
-    const assumed = [...this.#assumed.values()].filter((pod) => pod.spec.nodeName === name);
-    return [...running, ...assumed];
+    return [...running, ...(this.#assumedByNode.get(name) ?? [])];
   }
 
   #unassume(uid: string): void {
     const pod = this.#assumed.get(uid);
     if (pod === undefined) return;
+    const name = nodeOf(pod);
     this.#assumed.delete(uid);
-    this.onNode(nodeOf(pod));
+    const there = this.#assumedByNode.get(name);
+    there?.delete(pod);
+    if (there?.size === 0) this.#assumedByNode.delete(name);
+    this.onNode(name);
   }
 
   /** The pods of the same services and of the same controller. */
-  #siblings(pod: Pod): ((other: Pod) => boolean) | undefined {
+  #siblings(pod: Pod): { key: string; includes(other: Pod): boolean } | undefined {
     const { namespace, labels } = pod.metadata;
     const tests: ((other: KubeObject) => boolean)[] = [];
+    const selectors: unknown[] = [];
     for (const { spec } of this.#view.list(services, namespace)) {
-      if (selectsMap(spec.selector, labels))
-        tests.push((other) => selectsMap(spec.selector, other.metadata.labels));
+      if (!selectsMap(spec.selector, labels)) continue;
+      selectors.push(spec.selector);
+      tests.push((other) => selectsMap(spec.selector, other.metadata.labels));
     }
     const owner = controllerOf(pod);
     if (owner?.kind === "ReplicationController") {
       const selector = this.#view.get(replicationControllers, namespace, owner.name)?.spec.selector;
-      if (selector !== undefined) tests.push((other) => selectsMap(selector, other.metadata.labels));
+      if (selector !== undefined) {
+        selectors.push(selector);
+        tests.push((other) => selectsMap(selector, other.metadata.labels));
+      }
     } else if (owner?.kind === "ReplicaSet" || owner?.kind === "StatefulSet") {
       const resource = owner.kind === "ReplicaSet" ? replicaSets : statefulSets;
       const selector = this.#view.get<KubeObject & { spec: { selector: object } }>(
@@ -150,10 +210,32 @@ export class SchedulerCache {
         namespace,
         owner.name,
       )?.spec.selector;
-      if (selector !== undefined) tests.push((other) => selects(selector, other.metadata.labels));
+      if (selector !== undefined) {
+        selectors.push(selector);
+        tests.push((other) => selects(selector, other.metadata.labels));
+      }
     }
-    return tests.length === 0 ? undefined : (other) => tests.every((each) => each(other));
+    if (tests.length === 0) return undefined;
+    return { key: JSON.stringify(selectors), includes: (other) => tests.every((each) => each(other)) };
   }
+}
+
+/** One node of each zone in turn, as upstream goes through them: a part of the list is a part of every zone. */
+function zoneByZone(all: readonly Node[]): Node[] {
+  const zones = [...Map.groupBy(all, zoneOf).values()];
+  const longest = Math.max(0, ...zones.map((each) => each.length));
+  const ordered: Node[] = [];
+  for (let turn = 0; turn < longest; turn++) {
+    for (const zone of zones) {
+      const node = zone[turn];
+      if (node !== undefined) ordered.push(node);
+    }
+  }
+  return ordered;
+}
+
+export function zoneOf({ metadata: { labels } }: Node): string {
+  return `${labels?.["topology.kubernetes.io/region"] ?? ""}/${labels?.["topology.kubernetes.io/zone"] ?? ""}`;
 }
 
 function nodeOf(pod: Pod | undefined): string {

@@ -23,7 +23,7 @@ import { schedule } from "#scheduler/schedule.ts";
 import { priorityOf } from "#scheduler/types.ts";
 import type { VolumeBindings } from "#scheduler/volumes.ts";
 import type { Executor } from "./executor.ts";
-import { SchedulerCache, schedulerReads } from "./scheduler-cache.ts";
+import { SchedulerCache, schedulerReads, zoneOf } from "./scheduler-cache.ts";
 import { SchedulingQueue } from "./scheduling-queue.ts";
 import type { SharedView } from "./shared-view.ts";
 
@@ -48,6 +48,8 @@ export class SchedulerLoop {
   /** Pods that wait, by uid. */
   readonly #waiting = new Map<string, Pod>();
   readonly #claimWaiters = new Set<() => void>();
+  /** Of many nodes only a part is looked at for each pod: the next pod's part begins here. */
+  #begin = 0;
 
   constructor(options: SchedulerLoopOptions) {
     this.#options = options;
@@ -79,6 +81,7 @@ export class SchedulerLoop {
       );
     on(pods, (pod, old) => this.#onPod(pod, old));
     on(nodes, (node, old) => {
+      if (node === undefined || old === undefined || zoneOf(node) !== zoneOf(old)) this.#cache.onNodeSet();
       this.#cache.onNode((node ?? old)?.metadata.name ?? "");
       if (node !== undefined && (old === undefined || nodeCouldHelp(node, old))) this.#queue.moveAll();
     });
@@ -141,7 +144,9 @@ export class SchedulerLoop {
 
   #decide(pod: Pod): void {
     const snapshot = this.#cache.snapshot(pod);
-    const decision = schedule(pod, snapshot, (count) => this.#options.random.integer(count));
+    const choose = (count: number): number => this.#options.random.integer(count);
+    const decision = schedule(pod, snapshot, choose, this.#begin);
+    this.#begin = (this.#begin + decision.examined) % Math.max(1, snapshot.nodes.length);
     if (decision.type === "bind") {
       this.#cache.assume(pod, decision.nodeName);
       void this.#bind(pod, decision.nodeName, decision.volumes);

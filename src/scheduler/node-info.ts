@@ -12,19 +12,47 @@ interface Asked {
 }
 
 const askedByPod = new WeakMap<Pod, Asked>();
+const allocatableByNode = new WeakMap<Node, Amounts>();
+const countsByNode = new WeakMap<NodeInfo, Map<string, number>>();
+const maxCountsPerNode = 256;
 
 export function makeNodeInfo(node: Node, pods: readonly Pod[]): NodeInfo {
   const requested: Record<string, number> = { pods: pods.length };
   const assumed = { milliCpu: 0, memory: 0 };
   for (const pod of pods) {
     const asked = askedBy(pod);
-    for (const [name, amount] of Object.entries(asked.requests))
-      requested[name] = (requested[name] ?? 0) + amount;
+    add(requested, asked.requests);
     assumed.milliCpu += asked.assumed.milliCpu;
     assumed.memory += asked.assumed.memory;
   }
-  const allocatable = amounts(node.status.allocatable ?? node.status.capacity);
-  return { node, name: node.metadata.name ?? "", pods, allocatable, requested, assumed };
+  return {
+    node,
+    name: node.metadata.name ?? "",
+    pods,
+    podsWithAffinity: pods.filter(hasPodAffinity),
+    allocatable: allocatableOf(node),
+    requested,
+    assumed,
+  };
+}
+
+/**
+ * How many pods of the node pass the test. Equal keys must be equal tests: the answer is remembered as long
+ * as nothing changes on the node, so that a thousand like pods don't look at every pod of every node again.
+ */
+export function countPods(info: NodeInfo, key: string, test: (pod: Pod) => boolean): number {
+  if (info.pods.length === 0) return 0;
+  let known = countsByNode.get(info);
+  if (known === undefined) countsByNode.set(info, (known = new Map()));
+  let count = known.get(key);
+  if (count === undefined) {
+    count = 0;
+    for (const pod of info.pods) if (test(pod)) count++;
+    // A quiet node must not collect the questions of years.
+    if (known.size >= maxCountsPerNode) known.clear();
+    known.set(key, count);
+  }
+  return count;
 }
 
 export function withPods(info: NodeInfo, pods: readonly Pod[]): NodeInfo {
@@ -45,6 +73,19 @@ export function askedBy(pod: Pod): Asked {
 
 export function requestsOfPod(pod: Pod): Amounts {
   return askedBy(pod).requests;
+}
+
+function allocatableOf(node: Node): Amounts {
+  let known = allocatableByNode.get(node);
+  if (known === undefined) {
+    known = amounts(node.status.allocatable ?? node.status.capacity);
+    allocatableByNode.set(node, known);
+  }
+  return known;
+}
+
+function hasPodAffinity({ spec }: Pod): boolean {
+  return spec.affinity?.podAffinity !== undefined || spec.affinity?.podAntiAffinity !== undefined;
 }
 
 function podTotal(
@@ -93,7 +134,7 @@ function amounts(list: Record<string, unknown> | undefined): Record<string, numb
 }
 
 function add(total: Record<string, number>, more: Record<string, number>): void {
-  for (const [name, amount] of Object.entries(more)) total[name] = (total[name] ?? 0) + amount;
+  for (const name in more) total[name] = (total[name] ?? 0) + more[name]!;
 }
 
 function raise(total: Record<string, number>, least: Record<string, number>): void {

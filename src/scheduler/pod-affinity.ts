@@ -1,5 +1,6 @@
 /** Affinity and anti-affinity between pods: the hard rules as a filter, the soft ones as a score. */
 import { matchesLabelSelector } from "#kinds/label-selector.ts";
+import { countPods } from "./node-info.ts";
 import type { FilterPlugin, NodeInfo, Pod, PodAffinityTerm, ScorePlugin, Snapshot } from "./types.ts";
 
 /** A required affinity of a pod that is already there counts this much for those it likes. */
@@ -14,14 +15,13 @@ export const interPodAffinity: FilterPlugin = {
     if (affinity.length === 0 && antiAffinity.length === 0 && repelling.size === 0) return undefined;
     const attracted = new Set<string>();
     const avoided = new Set<string>();
+    const likedOn = counter(affinity, pod, snapshot);
+    const disliked = antiAffinity.map((term) => ({ term, countOn: counter([term], pod, snapshot) }));
     for (const info of snapshot.nodes) {
-      for (const other of info.pods) {
-        if (affinity.length > 0 && affinity.every((term) => termSelects(term, pod, other, snapshot))) {
-          for (const term of affinity) addPair(attracted, info, term);
-        }
-        for (const term of antiAffinity)
-          if (termSelects(term, pod, other, snapshot)) addPair(avoided, info, term);
+      if (affinity.length > 0 && likedOn(info) > 0) {
+        for (const term of affinity) addPair(attracted, info, term);
       }
+      for (const { term, countOn } of disliked) if (countOn(info) > 0) addPair(avoided, info, term);
     }
     const likesItself =
       affinity.length > 0 && affinity.every((term) => termSelects(term, pod, pod, snapshot));
@@ -56,14 +56,21 @@ export const interPodAffinityScore: ScorePlugin = {
       const pair = pairOf(info, term);
       if (pair !== undefined) weights.set(pair, (weights.get(pair) ?? 0) + weight);
     };
+    const own = preferred(pod).map(([term, weight]) => ({
+      term,
+      weight,
+      countOn: counter([term], pod, snapshot),
+    }));
+    const means = selectsThis(pod, snapshot);
     for (const info of snapshot.nodes) {
-      for (const other of info.pods) {
-        for (const [term, weight] of preferred(pod))
-          if (termSelects(term, pod, other, snapshot)) add(info, term, weight);
-        for (const [term, weight] of preferred(other))
-          if (termSelects(term, other, pod, snapshot)) add(info, term, weight);
+      for (const { term, weight, countOn } of own) {
+        const count = countOn(info);
+        if (count > 0) add(info, term, weight * count);
+      }
+      for (const other of info.podsWithAffinity) {
+        for (const [term, weight] of preferred(other)) if (means(term, other)) add(info, term, weight);
         for (const term of required(other, "podAffinity")) {
-          if (termSelects(term, other, pod, snapshot)) add(info, term, hardAffinityWeight);
+          if (means(term, other)) add(info, term, hardAffinityWeight);
         }
       }
     }
@@ -81,14 +88,60 @@ export const interPodAffinityScore: ScorePlugin = {
 
 function pairsThatRepel(pod: Pod, snapshot: Snapshot): Set<string> {
   const pairs = new Set<string>();
+  const means = selectsThis(pod, snapshot);
   for (const info of snapshot.nodes) {
-    for (const other of info.pods) {
+    for (const other of info.podsWithAffinity) {
       for (const term of required(other, "podAntiAffinity")) {
-        if (termSelects(term, other, pod, snapshot)) addPair(pairs, info, term);
+        if (means(term, other)) addPair(pairs, info, term);
       }
     }
   }
   return pairs;
+}
+
+/** How many pods of a node are meant by all of the owner's terms together. */
+function counter(
+  terms: readonly PodAffinityTerm[],
+  owner: Pod,
+  snapshot: Snapshot,
+): (info: NodeInfo) => number {
+  const test = (other: Pod): boolean => terms.every((term) => termSelects(term, owner, other, snapshot));
+  // What a selector of namespaces means changes with them and not with the node.
+  if (terms.some((term) => term.namespaceSelector !== undefined)) {
+    return ({ pods }) => pods.filter(test).length;
+  }
+  const key = terms.map((term) => termKey(term, owner)).join();
+  return (info) => countPods(info, key, test);
+}
+
+/** Whether a term of another pod means this one. Like pods have like terms: each is looked at once. */
+function selectsThis(pod: Pod, snapshot: Snapshot): (term: PodAffinityTerm, owner: Pod) => boolean {
+  const answers = new Map<string, boolean>();
+  return (term, owner) => {
+    const key = termKey(term, owner);
+    let answer = answers.get(key);
+    if (answer === undefined) answers.set(key, (answer = termSelects(term, owner, pod, snapshot)));
+    return answer;
+  };
+}
+
+const keysByTerm = new WeakMap<PodAffinityTerm, string>();
+
+/** Equal for terms that mean the same pods. A term object belongs to one pod. */
+function termKey(term: PodAffinityTerm, owner: Pod): string {
+  let key = keysByTerm.get(term);
+  if (key === undefined) {
+    const { topologyKey: _, ...selection } = term;
+    const labelKeys = [...(term.matchLabelKeys ?? []), ...(term.mismatchLabelKeys ?? [])];
+    key = JSON.stringify([
+      "affinity",
+      owner.metadata.namespace,
+      selection,
+      labelKeys.map((each) => owner.metadata.labels?.[each] ?? null),
+    ]);
+    keysByTerm.set(term, key);
+  }
+  return key;
 }
 
 /** Whether the term of `owner` means `other`. */

@@ -30,13 +30,13 @@ export const nodeResourcesFit: FilterPlugin = {
     const wanted = Object.entries(requestsOfPod(pod)).filter(([, amount]) => amount > 0);
     return {
       filter({ allocatable, requested }) {
-        const reasons: string[] = [];
-        if ((requested["pods"] ?? 0) + 1 > (allocatable["pods"] ?? 0)) reasons.push("Too many pods");
+        let reasons: string[] | undefined;
+        if ((requested["pods"] ?? 0) + 1 > (allocatable["pods"] ?? 0)) reasons = ["Too many pods"];
         for (const [name, amount] of wanted) {
           const free = (allocatable[name] ?? 0) - (requested[name] ?? 0);
-          if (amount > free) reasons.push(`Insufficient ${name}`);
+          if (amount > free) (reasons ??= []).push(`Insufficient ${name}`);
         }
-        return reasons.length === 0 ? undefined : { reasons, resolvable: true };
+        return reasons === undefined ? undefined : { reasons, resolvable: true };
       },
     };
   },

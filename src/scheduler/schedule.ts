@@ -47,12 +47,41 @@ export type Decision =
   | { type: "bind"; nodeName: string; volumes: VolumeBindings }
   | { type: "unschedulable"; message: string; preemption: Preemption | undefined };
 
-/** `choose`: picks one of so many equally good nodes. */
-export function schedule(pod: Pod, snapshot: Snapshot, choose: (count: number) => number): Decision {
+/**
+ * `choose`: picks one of so many equally good nodes. `begin`: the node to look at first, where there are so
+ * many that not all are looked at; a caller that goes on behind the last one treats all alike.
+ */
+export function schedule(
+  pod: Pod,
+  snapshot: Snapshot,
+  choose: (count: number) => number,
+  begin = 0,
+): Decision & { examined: number } {
+  const found = feasibleNodes(pod, snapshot, begin);
+  return { ...decide(pod, snapshot, choose, found), examined: found.examined };
+}
+
+/**
+ * How many nodes that fit are enough. All of fewer than 100; else a share that shrinks from half of the
+ * nodes by one percent per 125 of them down to 5 %, but never fewer than 100: upstream's percentageOfNodesToScore.
+ */
+export function enoughNodes(count: number): number {
+  if (count < leastEnough) return count;
+  const percent = Math.max(5, 50 - Math.trunc(count / 125));
+  return Math.max(leastEnough, Math.trunc((count * percent) / 100));
+}
+
+const leastEnough = 100;
+
+function decide(
+  pod: Pod,
+  snapshot: Snapshot,
+  choose: (count: number) => number,
+  found: Feasibility,
+): Decision {
   if (snapshot.nodes.length === 0) {
     return { type: "unschedulable", message: "no nodes available to schedule pods", preemption: undefined };
   }
-  const found = feasibleNodes(pod, snapshot);
   if (found.feasible.length > 0) {
     const info = best(pod, found.feasible, snapshot, choose);
     return { type: "bind", nodeName: info.name, volumes: bindingsFor(pod, info, snapshot) };
@@ -72,22 +101,28 @@ interface Feasibility {
   rejections: Map<NodeInfo, Rejection>;
   /** Why the pod fits nowhere at all. */
   everywhere: string | undefined;
+  /** So many nodes were looked at. */
+  examined: number;
 }
 
-function feasibleNodes(pod: Pod, snapshot: Snapshot): Feasibility {
+function feasibleNodes(pod: Pod, snapshot: Snapshot, begin: number): Feasibility {
+  const { nodes } = snapshot;
   const prepared = prepare(pod, snapshot);
   const rejections = new Map<NodeInfo, Rejection>();
   if (typeof prepared === "string") {
-    for (const info of snapshot.nodes) rejections.set(info, { reasons: [prepared], resolvable: false });
-    return { feasible: [], rejections, everywhere: prepared };
+    for (const info of nodes) rejections.set(info, { reasons: [prepared], resolvable: false });
+    return { feasible: [], rejections, everywhere: prepared, examined: 0 };
   }
   const feasible: NodeInfo[] = [];
-  for (const info of snapshot.nodes) {
+  const enough = enoughNodes(nodes.length);
+  let examined = 0;
+  while (examined < nodes.length && feasible.length < enough) {
+    const info = nodes[(begin + examined++) % nodes.length]!;
     const rejection = prepared(info);
     if (rejection === undefined) feasible.push(info);
     else rejections.set(info, rejection);
   }
-  return { feasible, rejections, everywhere: undefined };
+  return { feasible, rejections, everywhere: undefined, examined };
 }
 
 function checkNode(pod: Pod, snapshot: Snapshot, node: NodeInfo): Rejection | undefined {

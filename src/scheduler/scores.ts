@@ -1,8 +1,10 @@
 /** The scores that look at one node alone: free and balanced resources, taints, node affinity, images. */
 import { askedBy } from "./node-info.ts";
 import { tolerates, termMatches } from "./node-selector.ts";
-import type { ScorePlugin } from "./types.ts";
+import type { Node, NodeInfo, ScorePlugin, Taint } from "./types.ts";
 
+const noTaints: readonly Taint[] = [];
+const sizesByNode = new WeakMap<Node, Map<string, number>>();
 const minImageBytes = 23 * 1024 * 1024;
 const maxImageBytesPerContainer = 1000 * 1024 * 1024;
 
@@ -15,10 +17,8 @@ export const leastAllocated: ScorePlugin = {
     return nodes.map((info) => {
       const cpu = freeShare(info.assumed.milliCpu + assumed.milliCpu, info.allocatable["cpu"] ?? 0);
       const memory = freeShare(info.assumed.memory + assumed.memory, info.allocatable["memory"] ?? 0);
-      const counted = [cpu, memory].filter((each) => each !== undefined);
-      return counted.length === 0
-        ? 0
-        : Math.trunc(counted.reduce((sum, each) => sum + each, 0) / counted.length);
+      if (cpu === undefined || memory === undefined) return cpu ?? memory ?? 0;
+      return Math.trunc((cpu + memory) / 2);
     });
   },
 };
@@ -29,11 +29,15 @@ export const balancedAllocation: ScorePlugin = {
   weight: 1,
   score(pod, nodes) {
     const { requests } = askedBy(pod);
-    return nodes.map(({ allocatable, requested }) => {
-      const fractions = ["cpu", "memory"]
-        .filter((name) => (allocatable[name] ?? 0) > 0)
-        .map((name) => Math.min(1, ((requested[name] ?? 0) + (requests[name] ?? 0)) / allocatable[name]!));
-      const deviation = fractions.length === 2 ? Math.abs(fractions[0]! - fractions[1]!) / 2 : 0;
+    const share = ({ allocatable, requested }: NodeInfo, name: string): number | undefined => {
+      const capacity = allocatable[name] ?? 0;
+      if (capacity === 0) return undefined;
+      return Math.min(1, ((requested[name] ?? 0) + (requests[name] ?? 0)) / capacity);
+    };
+    return nodes.map((info) => {
+      const cpu = share(info, "cpu");
+      const memory = share(info, "memory");
+      const deviation = cpu === undefined || memory === undefined ? 0 : Math.abs(cpu - memory) / 2;
       return Math.trunc((1 - deviation) * 100);
     });
   },
@@ -44,12 +48,13 @@ export const taintTolerationScore: ScorePlugin = {
   name: "TaintToleration",
   weight: 3,
   score(pod, nodes) {
-    const counts = nodes.map(
-      ({ node }) =>
-        (node.spec.taints ?? []).filter(
-          (taint) => taint.effect === "PreferNoSchedule" && !tolerates(pod.spec.tolerations, taint),
-        ).length,
-    );
+    const counts = nodes.map(({ node }) => {
+      let count = 0;
+      for (const taint of node.spec.taints ?? noTaints) {
+        if (taint.effect === "PreferNoSchedule" && !tolerates(pod.spec.tolerations, taint)) count++;
+      }
+      return count;
+    });
     const most = Math.max(...counts);
     return counts.map((count) => (most === 0 ? 100 : 100 - Math.trunc((100 * count) / most)));
   },
@@ -82,29 +87,37 @@ export const imageLocality: ScorePlugin = {
       withTag(each.image ?? ""),
     );
     const holders = new Map<string, number>();
-    const sizes = new Map<string, Map<string, number>>();
-    for (const { node, name } of snapshot.nodes) {
-      const bySize = new Map<string, number>();
-      for (const image of node.status.images ?? []) {
-        for (const each of image.names ?? []) bySize.set(withTag(each), image.sizeBytes ?? 0);
-      }
+    for (const { node } of snapshot.nodes) {
+      const sizes = imageSizes(node);
+      if (sizes.size === 0) continue;
       for (const each of new Set(wanted))
-        if (bySize.has(each)) holders.set(each, (holders.get(each) ?? 0) + 1);
-      sizes.set(name, bySize);
+        if (sizes.has(each)) holders.set(each, (holders.get(each) ?? 0) + 1);
     }
     if (holders.size === 0) return undefined;
     const limit = maxImageBytesPerContainer * wanted.length;
-    return nodes.map(({ name }) => {
+    return nodes.map(({ node }) => {
       let sum = 0;
       for (const each of wanted) {
         const share = (holders.get(each) ?? 0) / snapshot.nodes.length;
-        sum += Math.trunc((sizes.get(name)?.get(each) ?? 0) * share);
+        sum += Math.trunc((imageSizes(node).get(each) ?? 0) * share);
       }
       const clamped = Math.min(Math.max(sum, minImageBytes), limit);
       return Math.trunc((100 * (clamped - minImageBytes)) / (limit - minImageBytes));
     });
   },
 };
+
+/** In bytes, by name with tag. */
+function imageSizes(node: Node): ReadonlyMap<string, number> {
+  let sizes = sizesByNode.get(node);
+  if (sizes === undefined) {
+    sizesByNode.set(node, (sizes = new Map()));
+    for (const image of node.status.images ?? []) {
+      for (const each of image.names ?? []) sizes.set(withTag(each), image.sizeBytes ?? 0);
+    }
+  }
+  return sizes;
+}
 
 function freeShare(used: number, capacity: number): number | undefined {
   if (capacity === 0) return undefined;

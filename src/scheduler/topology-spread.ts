@@ -1,5 +1,6 @@
 /** Spreading over zones, hosts and other domains: a filter for DoNotSchedule, a score for ScheduleAnyway. */
 import { matchesLabelSelector } from "#kinds/label-selector.ts";
+import { countPods } from "./node-info.ts";
 import { podWantsNode, untoleratedTaint } from "./node-selector.ts";
 import type { FilterPlugin, Node, NodeInfo, Pod, ScorePlugin, Snapshot } from "./types.ts";
 
@@ -10,6 +11,8 @@ interface Constraint {
   topologyKey: string;
   maxSkew: number;
   minDomains: number;
+  /** Equal keys count the same pods. */
+  key: string;
   counts(other: Pod): boolean;
   includes(node: Node): boolean;
 }
@@ -22,10 +25,11 @@ export const podTopologySpread: FilterPlugin = {
     const keys = constraints.map((each) => each.topologyKey);
     const counts = constraints.map((constraint) => {
       const byDomain = new Map<string, number>();
-      for (const { node, pods } of snapshot.nodes) {
+      for (const info of snapshot.nodes) {
+        const { node } = info;
         if (!hasAll(node, keys) || !constraint.includes(node)) continue;
         const domain = node.metadata.labels![constraint.topologyKey]!;
-        byDomain.set(domain, (byDomain.get(domain) ?? 0) + countOf(constraint, pods));
+        byDomain.set(domain, (byDomain.get(domain) ?? 0) + countOf(constraint, info));
       }
       const least = byDomain.size < constraint.minDomains ? 0 : Math.min(...byDomain.values());
       return { constraint, byDomain, least: byDomain.size === 0 ? 0 : least };
@@ -86,17 +90,18 @@ function measure(
   const size = topologyKey === hostname ? candidates.length : byDomain.size;
   const weight = Math.log(size + 2);
   if (topologyKey !== hostname) {
-    for (const { node, pods } of snapshot.nodes) {
+    for (const info of snapshot.nodes) {
+      const { node } = info;
       const domain = node.metadata.labels?.[topologyKey];
       if (domain === undefined || !byDomain.has(domain) || !hasAll(node, keys) || !constraint.includes(node))
         continue;
-      byDomain.set(domain, byDomain.get(domain)! + countOf(constraint, pods));
+      byDomain.set(domain, byDomain.get(domain)! + countOf(constraint, info));
     }
   }
-  return ({ node, pods }) => {
-    const domain = node.metadata.labels?.[topologyKey];
+  return (info) => {
+    const domain = info.node.metadata.labels?.[topologyKey];
     if (domain === undefined) return 0;
-    const count = topologyKey === hostname ? countOf(constraint, pods) : byDomain.get(domain)!;
+    const count = topologyKey === hostname ? countOf(constraint, info) : byDomain.get(domain)!;
     return count * weight + (maxSkew - 1);
   };
 }
@@ -112,6 +117,7 @@ function constraintsOf(pod: Pod, whenUnsatisfiable: string): Constraint[] {
         topologyKey: each.topologyKey,
         maxSkew: each.maxSkew,
         minDomains: each.minDomains ?? 1,
+        key: JSON.stringify(["spread", pod.metadata.namespace, each.labelSelector, sameValues]),
         counts: (other) =>
           other.metadata.namespace === pod.metadata.namespace &&
           matchesLabelSelector(each.labelSelector, other.metadata.labels) &&
@@ -128,19 +134,22 @@ function constraintsOf(pod: Pod, whenUnsatisfiable: string): Constraint[] {
 function defaultConstraints(pod: Pod, snapshot: Snapshot): Constraint[] {
   const siblings = snapshot.siblings(pod);
   if (siblings === undefined) return [];
-  const counts = (other: Pod): boolean =>
-    other.metadata.namespace === pod.metadata.namespace && siblings(other);
+  const { namespace = "" } = pod.metadata;
+  const key = JSON.stringify(["siblings", namespace, siblings.key]);
+  const counts = (other: Pod): boolean => other.metadata.namespace === namespace && siblings.includes(other);
   const includes = (node: Node): boolean => podWantsNode(pod, node);
   return [
-    { topologyKey: hostname, maxSkew: 3, minDomains: 1, counts, includes },
-    { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5, minDomains: 1, counts, includes },
+    { topologyKey: hostname, maxSkew: 3, minDomains: 1, key, counts, includes },
+    { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5, minDomains: 1, key, counts, includes },
   ];
 }
 
-function countOf(constraint: Constraint, pods: readonly Pod[]): number {
-  let count = 0;
-  for (const pod of pods) if (pod.metadata.deletionTimestamp === undefined && constraint.counts(pod)) count++;
-  return count;
+function countOf(constraint: Constraint, info: NodeInfo): number {
+  return countPods(
+    info,
+    constraint.key,
+    (pod) => pod.metadata.deletionTimestamp === undefined && constraint.counts(pod),
+  );
 }
 
 function hasAll(node: Node, keys: readonly string[]): boolean {

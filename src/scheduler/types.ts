@@ -38,8 +38,11 @@ export interface Snapshot {
   csiNode(nodeName: string): CsiNode | undefined;
   namespaceLabels(name: string): Record<string, string>;
   disruptionBudgets(namespace: string): readonly PodDisruptionBudget[];
-  /** Whether a pod belongs to the same services and controllers, for spreading by default; undefined when it has none. */
-  siblings(pod: Pod): ((other: Pod) => boolean) | undefined;
+  /**
+   * Whether a pod belongs to the same services and controllers, for spreading by default; undefined when it
+   * has none. Equal keys are equal tests.
+   */
+  siblings(pod: Pod): { key: string; includes(other: Pod): boolean } | undefined;
 }
 
 /** A node and what is on it. Immutable. */
@@ -47,6 +50,8 @@ export interface NodeInfo {
   node: Node;
   name: string;
   pods: readonly Pod[];
+  /** Those of `pods` that have wishes about other pods, hard or soft. Few, where there are many pods. */
+  podsWithAffinity: readonly Pod[];
   allocatable: Amounts;
   requested: Amounts;
   /** Requested cpu (milli) and memory (bytes), with a guess for containers that ask for nothing. For scores. */
