@@ -13,6 +13,8 @@ export interface ClusterState {
   removed: string[];
   /** How many voters there are to be; absent: as the node's settings say. */
   voters?: number;
+  /** Ids of the clusters whose place this one took: their members have to begin anew. */
+  formerIds?: string[];
   /** The newest last. */
   decisions: RoleDecision[];
 }

@@ -83,6 +83,17 @@ export class TestCluster {
 
   handle(at: number): ReplicaHandle {
     const handle = this.handles[at];
+  /** Starts the replica of another directory, as a node of this name. Whoever asks stops it. */
+  async open(dataDir: string, name: string): Promise<ReplicaHandle> {
+    return startReplica({
+      dataDir,
+      listen: { host: "127.0.0.1", port: 0 },
+      tls: await this.#issue(name),
+      logger: testLogger(name),
+      mode: { type: "restart" },
+    });
+  }
+
     if (handle === undefined) throw new Error(`there is no node ${at}`);
     return handle;
   }

@@ -4,10 +4,18 @@ import { Worker } from "node:worker_threads";
 import { StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
 import { BackendClient } from "./backend-session.ts";
+import type { BackupChunk, BegunBackup } from "./backup-source.ts";
 import type { ReplicaSettings } from "./open-replica.ts";
 import type { FromThread, ToThread } from "./thread-messages.ts";
 import { toError } from "./thread-messages.ts";
-import type { JoinGrant, MemberRecord, ReplicaHandle, ReplicaOptions, ReplicaStatus } from "./types.ts";
+import type {
+  JoinGrant,
+  MemberRecord,
+  ReplicaHandle,
+  ReplicaOptions,
+  ReplicaStatus,
+  ReplicaSurvey,
+} from "./types.ts";
 
 /**
  * Resolves when the replica listens and its log and state are open; it may take a moment more until a
@@ -16,14 +24,20 @@ import type { JoinGrant, MemberRecord, ReplicaHandle, ReplicaOptions, ReplicaSta
 export async function startReplica(options: ReplicaOptions): Promise<ReplicaHandle> {
   const { logger, onFatal, ...settings } = options;
   const thread = new ReplicaThread(settings, logger, onFatal);
-  const ready = await thread.ready;
+  await thread.ready;
   const { backend } = thread;
   const control = <T>(method: string, ...args: unknown[]) => thread.control(method, args) as Promise<T>;
   return {
     backend,
-    memberId: ready.memberId,
-    clusterId: ready.clusterId,
-    port: ready.port,
+    get memberId() {
+      return thread.opened.memberId;
+    },
+    get clusterId() {
+      return thread.opened.clusterId;
+    },
+    get port() {
+      return thread.opened.port;
+    },
     addMember: (member) => control<JoinGrant>("addMember", member),
     removeMember: (id) => control<void>("removeMember", id),
     updateMember: (id, change) => control<void>("updateMember", id, change),
@@ -34,9 +48,31 @@ export async function startReplica(options: ReplicaOptions): Promise<ReplicaHand
     members: () => control<MemberRecord[]>("members"),
     status: () => control<ReplicaStatus>("status"),
     setTls: (tls) => control<void>("setTls", tls),
+    async backup(unconfirmed) {
+      const { info, token } = await control<BegunBackup>("backupBegin", unconfirmed);
+      return { info, chunks: backupChunks(control, token) };
+    },
+    survey: () => control<ReplicaSurvey>("survey"),
+    recover: (request) => control<void>("recover", request),
     stop: () => thread.stop(),
     kill: () => thread.kill(),
   };
+}
+
+async function* backupChunks(
+  control: <T>(method: string, ...args: unknown[]) => Promise<T>,
+  token: string,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let at: number | undefined = 0; at !== undefined;) {
+      const chunk: BackupChunk = await control<BackupChunk>("backupChunk", token, at);
+      yield chunk.bytes;
+      at = chunk.next;
+    }
+  } finally {
+    // Read to its end, given up, or failed: whether the thread still knows of it is its own business.
+    await control<void>("backupEnd", token).catch(() => undefined);
+  }
 }
 
 class ReplicaThread {
@@ -50,6 +86,7 @@ class ReplicaThread {
   readonly #statusWatchers = new Set<(status: ReplicaStatus) => void>();
   #status: ReplicaStatus | undefined;
   #lastId = 0;
+  #opened: (FromThread & { type: "ready" }) | undefined;
   #stopping: Promise<void> | undefined;
   #settleReady:
     | { resolve(ready: FromThread & { type: "ready" }): void; reject(error: Error): void }
@@ -82,6 +119,13 @@ class ReplicaThread {
     this.#worker.on("exit", () => this.#onDeath(new Error("the replica's thread has ended")));
     // The thread can't fall silent without an exit, so only overdue calls are looked after.
     this.#timer = setInterval(() => this.backend.tick(Infinity), 1000);
+  }
+
+  /** As whom the replica was opened last: one that had to begin anew has another id. */
+  get opened(): FromThread & { type: "ready" } {
+    if (this.#opened === undefined)
+      throw new StatusError("ServiceUnavailable", "the replica is not open yet");
+    return this.#opened;
   }
 
   control(method: string, args: unknown[]): Promise<unknown> {
@@ -129,6 +173,7 @@ class ReplicaThread {
   #onMessage(message: FromThread): void {
     switch (message.type) {
       case "ready":
+        this.#opened = message;
         this.#settleReady?.resolve(message);
         this.#settleReady = undefined;
         return;

@@ -35,7 +35,9 @@ export type DecisionReason =
   | "VotersSpread"
   | "StandbysSpread"
   | "HandedOver"
-  | "VotersSet";
+  | "VotersSet"
+  | "Restored"
+  | "Recovered";
 
 /** One decision on roles, as everybody can read it in `status`. */
 export interface RoleDecision {
@@ -83,6 +85,38 @@ export interface ReplicaStatus {
 }
 
 /** Certificates of the peer connections, PEM. The CA must be the cluster's own: whoever has a certificate of it is a member. */
+/** What a backup is of. */
+export interface BackupInfo {
+  clusterId: string;
+  members: MemberRecord[];
+  index: number;
+  term: number;
+  /** The state at this revision, with history back to `compactRevision`. */
+  revision: number;
+  compactRevision: number;
+  /** False: taken without asking a majority, so that the last acknowledged writes may be missing. */
+  confirmed: boolean;
+}
+
+/** How far a replica has come: what survivors are compared by. */
+export interface ReplicaSurvey {
+  memberId: string;
+  clusterId: string;
+  /** The end of its log, applied or not. */
+  lastIndex: number;
+  lastTerm: number;
+  /** The newest term that it has seen. */
+  term: number;
+  committedIndex: number;
+  revision: number;
+  /** Ids of the members that vote, of both configurations while it is joint. */
+  voters: string[];
+  members: MemberRecord[];
+  /** It reaches a majority at present. */
+  ready: boolean;
+  leaderId: string | undefined;
+}
+
 export interface PeerTls {
   ca: string;
   cert: string;
@@ -133,6 +167,10 @@ export interface ReplicaOptions {
   timing?: Partial<ReplicaTiming>;
   logger: Logger;
   /** How much of the past is kept, by the leader's clock. Default 300,000; 0: never compact automatically. */
+  /** host:port of this node's API server, when its record has another. */
+  apiAddress?: string;
+  /** Where members are now, by name: host:port, for those whose records are out of date. */
+  peerAddresses?: Record<string, string>;
   historyMs?: number;
   /** Called when the replica has died by itself (corrupt log, lost disk): the process must not go on. */
   onFatal?: (error: Error) => void;
@@ -188,3 +226,13 @@ export interface ReplicaHandle {
   /** Ends the replica as a crash does: for tests and drills. */
   kill(): Promise<void>;
 }
+  /**
+   * A backup: the state as it is when this resolves, with everything that was acknowledged before, while writes
+   * go on. `unconfirmed`: what this replica (of a cluster without a majority) knows. The chunks must be read to their end, or
+   * `return` be called.
+   */
+  backup(unconfirmed: boolean): Promise<{ info: BackupInfo; chunks: AsyncIterable<Uint8Array> }>;
+  /** How far this replica has come. */
+  survey(): Promise<ReplicaSurvey>;
+  /** Goes on alone, as the only voter of a new cluster: see `recover.ts`. Refused (Conflict) while a majority is reached. */
+  recover(request: { term: number; lost: string[] }): Promise<void>;
