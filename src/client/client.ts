@@ -167,10 +167,13 @@ function caller(options: ClientOptions): (call: Call) => Promise<unknown> {
   const deadlineMs = options.deadlineMs ?? 10_000;
   return async (call) => {
     const abort = new AbortController();
-    const late = new StatusError("Timeout", `${call.method} ${call.path}: no answer within ${deadlineMs} ms`);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const deadline = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
+        const late = new StatusError(
+          "Timeout",
+          `${call.method} ${call.path}: no answer within ${deadlineMs} ms`,
+        );
         abort.abort(late);
         reject(late);
       }, deadlineMs);
