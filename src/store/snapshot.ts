@@ -49,7 +49,8 @@ export class SnapshotReader {
     out.list(notes, ({ name, value }) => out.text(name).text(value));
     let last = after;
     let ended = false;
-    while (!ended && out.length < sizeBytes) {
+    // At least one row, however long the notes are: the place after no row at all would mean the end.
+    do {
       const rows = this.#statements.rowsAfter.all(last, rowsPerRead) as unknown as HistoryRow[];
       ended = rows.length < rowsPerRead;
       for (const row of rows) {
@@ -60,7 +61,7 @@ export class SnapshotReader {
           break;
         }
       }
-    }
+    } while (!ended && out.length < sizeBytes);
     const body = out.finish();
     const framed = new ByteWriter(body.length + 16).integer(crc32(body)).bytes(body).finish();
     return { bytes: framed, next: ended ? undefined : last };

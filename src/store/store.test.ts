@@ -166,6 +166,23 @@ describe("snapshots", () => {
     ["file", (at: string) => new FileStateDirectory(join(directory, at))],
     ["memory", () => new MemoryStateDirectory()],
   ] as const) {
+    test(`${name}: notes that are longer than a chunk leave no rows behind`, () => {
+      const source = open(`${name}-noted`).open();
+      applyAll(source, [putOf("a", "1"), putOf("b", "2")]);
+      source.batch(() => source.setNote("members", "long ".repeat(100)));
+      const reader = new SnapshotReader(source);
+      const target = open(`${name}-noted-target`);
+      target.open().close();
+      const writer = target.receive();
+      let at = 0;
+      do {
+        const chunk = reader.chunk(at, 100);
+        writer.add(chunk.bytes);
+        at = chunk.next ?? 0;
+      } while (at !== 0);
+      assert.equal(target.adopt(writer).read({ key: "\0", end: "\0" }).count, 2);
+    });
+
     test(`${name}: a snapshot holds the state of its moment while writes go on`, () => {
       const source = open(`${name}-source`).open();
       applyAll(
