@@ -412,18 +412,100 @@ const cases: [string, (probe: Probe) => Promise<void>][] = [
     },
   ],
   [
-    "leases are kept as given",
+    "a put with a lease needs that lease, and keeps its id as given",
     async (probe) => {
-      await probe.transact({
-        success: [
-          { type: "put", key: probe.key("a"), value: encoder.encode("x"), lease: "7587848943239472663" },
-        ],
-      });
-      assert.equal((await probe.get("a"))?.lease, "7587848943239472663");
+      const id = "7587848943239472663";
+      const put = { type: "put", key: probe.key("a"), value: encoder.encode("x"), lease: id } as const;
+      await assert.rejects(
+        probe.transact({ success: [put] }),
+        refused("NotFound", /requested lease not found/),
+      );
+      assert.equal(await probe.get("a"), undefined);
+      const granted = await probe.backend.leases.grant(id, 600);
+      assert.deepEqual([granted.id, granted.ttlSeconds], [id, 600]);
+      await probe.transact({ success: [put] });
+      assert.equal((await probe.get("a"))?.lease, id);
       const compared = await probe.transact({
-        compare: [{ key: probe.key("a"), target: "lease", operator: ">", lease: "7587848943239472662" }],
+        compare: [{ key: put.key, target: "lease", operator: ">", lease: "7587848943239472662" }],
       });
       assert.equal(compared.succeeded, true);
+      await probe.backend.leases.revoke(id);
+      assert.equal(await probe.get("a"), undefined);
+    },
+  ],
+  [
+    "a revoked lease takes its keys with it, in one revision",
+    async (probe) => {
+      const { leases } = probe.backend;
+      const { id } = await leases.grant("0", 600);
+      assert.match(id, /^[1-9]\d*$/);
+      for (const name of ["b", "a", "moved", "gone"])
+        await probe.transact({
+          success: [{ type: "put", key: probe.key(name), value: encoder.encode(name), lease: id }],
+        });
+      // The last put decides to which lease a key belongs.
+      await probe.put("moved", "free");
+      const before = await probe.remove("gone");
+      const { keys, grantedSeconds, ttlSeconds } = await leases.inspect(id, true);
+      assert.deepEqual(keys, [probe.key("a"), probe.key("b")]);
+      assert.ok(grantedSeconds === 600 && ttlSeconds > 590 && ttlSeconds <= 600);
+      assert.ok((await leases.list()).includes(id));
+      assert.equal(await leases.renew(id), 600);
+      const watch = probe.watch();
+      await watch.started();
+      const revision = await leases.revoke(id);
+      assert.equal(revision, before + 1);
+      await watch.upTo(revision);
+      assert.deepEqual(watch.describe(probe.prefix), [`${revision} delete a `, `${revision} delete b `]);
+      watch.cancel();
+      assert.deepEqual(probe.names((await probe.list()).kvs), ["moved"]);
+      const missing = refused("NotFound", /^etcdserver: requested lease not found$/);
+      await assert.rejects(leases.revoke(id), missing);
+      await assert.rejects(leases.renew(id), missing);
+      await assert.rejects(leases.inspect(id, false), missing);
+      assert.ok(!(await leases.list()).includes(id));
+    },
+  ],
+  [
+    "lease ids are unique, and their times have bounds",
+    async (probe) => {
+      const { leases } = probe.backend;
+      const { id, ttlSeconds } = await leases.grant("0", 1);
+      assert.ok(ttlSeconds >= 2, "shorter than an election");
+      await assert.rejects(
+        leases.grant(id, 60),
+        refused("AlreadyExists", /^etcdserver: lease already exists$/),
+      );
+      await assert.rejects(leases.grant("0", 9_000_000_001), refused("BadRequest", /too large lease TTL/));
+      await leases.revoke(id);
+    },
+  ],
+  [
+    "a put can keep the value or the lease that is there",
+    async (probe) => {
+      const { leases } = probe.backend;
+      const { id } = await leases.grant("0", 600);
+      const key = probe.key("a");
+      const empty = new Uint8Array(0);
+      const put = { type: "put", key, value: encoder.encode("x") } as const;
+      await assert.rejects(
+        probe.transact({ success: [{ ...put, ignoreLease: true }] }),
+        refused("BadRequest", /^etcdserver: key not found$/),
+      );
+      await probe.transact({ success: [{ ...put, lease: id }] });
+      await probe.transact({ success: [{ ...put, value: encoder.encode("y"), ignoreLease: true }] });
+      assert.deepEqual([text(await probe.get("a")), (await probe.get("a"))?.lease], ["y", id]);
+      await probe.transact({ success: [{ type: "put", key, value: empty, ignoreValue: true }] });
+      assert.deepEqual([text(await probe.get("a")), (await probe.get("a"))?.lease], ["y", "0"]);
+      await assert.rejects(
+        probe.transact({ success: [{ ...put, ignoreValue: true }] }),
+        refused("BadRequest", /^etcdserver: value is provided$/),
+      );
+      await assert.rejects(
+        probe.transact({ success: [{ ...put, lease: id, ignoreLease: true }] }),
+        refused("BadRequest", /^etcdserver: lease is provided$/),
+      );
+      await leases.revoke(id);
     },
   ],
   [

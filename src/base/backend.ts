@@ -8,6 +8,8 @@
  * at 1 for the empty store.
  */
 
+import type { Leases } from "#base/leases.ts";
+
 export interface KeyValue {
   key: string;
   value: Uint8Array;
@@ -57,7 +59,17 @@ export type Compare = {
 );
 
 export type Operation =
-  | { type: "put"; key: string; value: Uint8Array; lease?: string; previous?: boolean }
+  | {
+      type: "put";
+      key: string;
+      value: Uint8Array;
+      /** Must exist (NotFound, "requested lease not found"); the key is deleted with it. */
+      lease?: string;
+      previous?: boolean;
+      /** Keep the key's present value or lease. Refused (BadRequest, "key not found") when there is no such key. */
+      ignoreValue?: boolean;
+      ignoreLease?: boolean;
+    }
   | { type: "delete"; key: string; end?: string; previous?: boolean }
   | { type: "range"; request: RangeRequest }
   | { type: "txn"; txn: Transaction };
@@ -172,5 +184,6 @@ export interface Backend {
   status(): Promise<BackendStatus>;
   /** Calls back at once and then at every change. Returns the unsubscribe function. */
   onLeadership(callback: (leadership: Leadership) => void): () => void;
+  readonly leases: Leases;
   close(): Promise<void>;
 }

@@ -19,6 +19,8 @@ import type {
 } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
 import { inKeyRange } from "#base/key-range.ts";
+import type { Leases } from "#base/leases.ts";
+import { grantedSeconds, leaseExistsError, leaseNotFoundError } from "#base/leases.ts";
 import type { TransactionState } from "#base/transaction.ts";
 import {
   checkReadRevision,
@@ -35,6 +37,8 @@ const memberId = "0000000000000001";
 export class MemoryBackend implements Backend {
   readonly #state = new MemoryState();
   readonly #hub: WatchHub;
+  readonly leases: Leases = this.#makeLeases();
+  #lastLease = 0;
   #advancing = false;
   #closed = false;
 
@@ -112,6 +116,46 @@ export class MemoryBackend implements Backend {
     this.#hub.fail(new StatusError("ServiceUnavailable", "the datastore has been closed"));
   }
 
+  /** Without a clock: a lease ends when it is revoked, and never by itself. */
+  #makeLeases(): Leases {
+    const state = this.#state;
+    const must = (id: string): number => {
+      this.#checkOpen();
+      const seconds = state.leases.get(id);
+      if (seconds === undefined) throw leaseNotFoundError();
+      return seconds;
+    };
+    return {
+      grant: async (wanted, ttlSeconds) => {
+        this.#checkOpen();
+        const id = wanted === "0" ? String(++this.#lastLease + 1_000_000) : wanted;
+        const seconds = grantedSeconds(ttlSeconds);
+        if (state.leases.has(id)) throw leaseExistsError();
+        state.leases.set(id, seconds);
+        return { id, ttlSeconds: seconds, revision: state.revision };
+      },
+      revoke: async (id) => {
+        must(id);
+        state.leases.delete(id);
+        for (const key of state.keysOf(id)) state.delete(key, undefined, state.revision + 1);
+        const events = state.commit();
+        if (events.length > 0) this.#hub.publish(events, state.revision);
+        return state.revision;
+      },
+      renew: async (id) => must(id),
+      inspect: async (id, withKeys) => {
+        const seconds = must(id);
+        return {
+          id,
+          ttlSeconds: seconds,
+          grantedSeconds: seconds,
+          keys: withKeys ? state.keysOf(id) : [],
+        };
+      },
+      list: async () => [...state.leases.keys()],
+    };
+  }
+
   #checkOpen(): void {
     if (this.#closed) throw new StatusError("ServiceUnavailable", "the datastore has been closed");
   }
@@ -130,6 +174,8 @@ export class MemoryBackend implements Backend {
 class MemoryState implements TransactionState, WatchHistory {
   revision = 1;
   compactRevision = 0;
+  /** Granted seconds by id. */
+  readonly leases = new Map<string, number>();
   /** Versions of a key, oldest first; a version with `version` 0 is a deletion. */
   readonly #versions = new Map<string, KeyValue[]>();
   /** Keys of #versions, sorted. */
@@ -152,6 +198,14 @@ class MemoryState implements TransactionState, WatchHistory {
       count: found.length,
       more: found.length > limit,
     };
+  }
+
+  hasLease(id: string): boolean {
+    return this.leases.has(id);
+  }
+
+  keysOf(lease: string): string[] {
+    return this.#keys.filter((key) => this.#current(key)?.lease === lease);
   }
 
   put(key: string, value: Uint8Array, lease: string, revision: number): KeyValue | undefined {

@@ -17,6 +17,7 @@ import type {
 } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
 import { keyRangesOverlap } from "#base/key-range.ts";
+import { leaseNotFoundError } from "#base/leases.ts";
 
 /** At most this many operations in each list of a transaction (etcd's --max-txn-ops is 128 by default). */
 export const maxTransactionOperations = 8192;
@@ -28,6 +29,7 @@ export interface TransactionState {
   readonly compactRevision: number;
   /** `request.revision` undefined: newest, with this transaction's changes. `revision` of the result is set by the evaluator. */
   range(request: RangeRequest): RangeResult;
+  hasLease(id: string): boolean;
   /** Returns what was there before. */
   put(key: string, value: Uint8Array, lease: string, revision: number): KeyValue | undefined;
   /** Returns what was there before, in key order. */
@@ -43,16 +45,17 @@ export function evaluateTransaction(
   state: TransactionState,
   term: number,
 ): TransactionResult {
-  if (transaction.fenceTerm !== undefined && transaction.fenceTerm !== term) {
-    throw new StatusError(
-      "Conflict",
-      `fenced: the writer led in term ${transaction.fenceTerm}, but the term is ${term}`,
-    );
-  }
+  checkFence(transaction.fenceTerm, term);
   const plan = choosePlan(transaction, state);
-  checkPlanRevisions(plan, state);
+  checkPlan(plan, state);
   const run = new Run(state);
   return run.plan(plan);
+}
+
+/** `fenceTerm`: the term in which the writer led, if it has to lead still. */
+export function checkFence(fenceTerm: number | undefined, term: number): void {
+  if (fenceTerm === undefined || fenceTerm === term) return;
+  throw new StatusError("Conflict", `fenced: the writer led in term ${fenceTerm}, but the term is ${term}`);
 }
 
 /** Throws when the transaction is refused whatever the state is: to be called before it is proposed. */
@@ -106,13 +109,23 @@ function choosePlan(transaction: Transaction, state: TransactionState): Plan {
   };
 }
 
-function checkPlanRevisions(plan: Plan, state: TransactionState): void {
+/** What depends on the state and would refuse the transaction when half of it is done. */
+function checkPlan(plan: Plan, state: TransactionState): void {
   for (const step of plan.steps) {
-    if (step.type === "plan") checkPlanRevisions(step.plan, state);
+    if (step.type === "plan") checkPlan(step.plan, state);
     else if (step.type === "range") {
       checkReadRevision(step.request.revision, state.revision, state.compactRevision);
-    }
+    } else if (step.type === "put") checkPut(step, state);
   }
+}
+
+function checkPut(put: Operation & { type: "put" }, state: TransactionState): void {
+  if (put.ignoreValue === true || put.ignoreLease === true) {
+    if (state.range({ key: put.key, keysOnly: true }).kvs.length === 0)
+      throw new StatusError("BadRequest", "etcdserver: key not found");
+  }
+  const { lease = "0" } = put;
+  if (put.ignoreLease !== true && lease !== "0" && !state.hasLease(lease)) throw leaseNotFoundError();
 }
 
 function holds(compare: Compare, state: TransactionState): boolean {
@@ -200,12 +213,8 @@ class Run {
   #operation(operation: Exclude<Operation, { type: "txn" }>): OperationResult {
     switch (operation.type) {
       case "put": {
-        const previous = this.#state.put(
-          operation.key,
-          operation.value,
-          operation.lease ?? "0",
-          this.#nextRevision,
-        );
+        const { value, lease } = this.#wanted(operation);
+        const previous = this.#state.put(operation.key, value, lease, this.#nextRevision);
         this.#changed = true;
         if (operation.previous !== true || previous === undefined) return { type: "put" };
         return { type: "put", previous };
@@ -229,6 +238,17 @@ class Run {
     }
   }
 
+  /** A put that keeps what is there reads it. */
+  #wanted(put: Operation & { type: "put" }): { value: Uint8Array; lease: string } {
+    const { value, lease = "0", ignoreValue, ignoreLease } = put;
+    if (ignoreValue !== true && ignoreLease !== true) return { value, lease };
+    const [present = absentKey] = this.#state.range({ key: put.key }).kvs;
+    return {
+      value: ignoreValue === true ? present.value : value,
+      lease: ignoreLease === true ? present.lease : lease,
+    };
+  }
+
   #revision(): number {
     return this.#changed ? this.#nextRevision : this.#state.revision;
   }
@@ -238,6 +258,13 @@ function checkKey(key: string, end: string | undefined): void {
   if (key === "" && end === undefined) {
     throw new StatusError("BadRequest", "etcdserver: key is not provided");
   }
+}
+
+function checkIgnored(put: Operation & { type: "put" }): void {
+  if (put.ignoreValue === true && put.value.length > 0)
+    throw new StatusError("BadRequest", "etcdserver: value is provided");
+  if (put.ignoreLease === true && (put.lease ?? "0") !== "0")
+    throw new StatusError("BadRequest", "etcdserver: lease is provided");
 }
 
 /** Refuses keys that one revision would change twice: two puts, or a put of a key that is also deleted. */
@@ -258,6 +285,7 @@ function collectChanges(
   for (const operation of operations) {
     if (operation.type === "put") {
       checkKey(operation.key, undefined);
+      checkIgnored(operation);
       if (puts.has(operation.key)) throw duplicateKeyError();
       puts.add(operation.key);
     } else if (operation.type === "delete") {

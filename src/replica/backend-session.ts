@@ -18,6 +18,8 @@ import type {
   WatchSink,
 } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
+import type { LeaseCall, Leases } from "#base/leases.ts";
+import { remoteLeases, runLeaseCall } from "#base/leases.ts";
 import {
   readRangeRequest,
   readRangeResult,
@@ -53,6 +55,7 @@ const toServer = [
   "cancel",
   "leadership",
   "ping",
+  "lease",
 ] as const;
 const toClient = ["result", "error", "events", "end", "leadership", "pong"] as const;
 
@@ -106,6 +109,13 @@ export class BackendClient implements Backend {
   #received = 0;
   #heardMs: number;
   #failure: Error | undefined;
+  readonly leases: Leases = remoteLeases((call) =>
+    this.#call(
+      "lease",
+      (out) => void out.text(JSON.stringify(call)),
+      (from) => JSON.parse(from.text()) as unknown,
+    ),
+  );
 
   /** `nowMs` is monotonic. `timeoutMs`: after how long a call ends although the server should have ended it. */
   constructor(link: SessionLink, nowMs: () => number, timeoutMs = 12_000) {
@@ -230,7 +240,7 @@ export class BackendClient implements Backend {
     return new Promise((resolve, reject) => {
       this.#calls.set(id, {
         deadlineMs: this.#nowMs() + this.#timeoutMs,
-        isWrite: method === "transact" || method === "compact",
+        isWrite: method === "transact" || method === "compact" || method === "lease",
         resolve: (from) => resolve(read(from)),
         reject,
       });
@@ -351,6 +361,16 @@ export class BackendServer {
           (out, status) => void out.text(JSON.stringify(status)),
         );
         return;
+      case "lease": {
+        const id = from.integer();
+        const call = JSON.parse(from.text()) as LeaseCall;
+        void this.#answer(
+          id,
+          runLeaseCall(backend.leases, call),
+          (out, result) => void out.text(JSON.stringify(result)),
+        );
+        return;
+      }
       case "watch":
         this.#watch(from.integer(), readWatchRequest(from));
         return;

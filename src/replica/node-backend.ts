@@ -17,6 +17,8 @@ import type {
   WatchSink,
 } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
+import type { Leases } from "#base/leases.ts";
+import { remoteLeases, runLeaseCall } from "#base/leases.ts";
 import type { NodeId } from "#raft/types.ts";
 import { BackendClient, BackendServer } from "./backend-session.ts";
 import { noLeaderError } from "./errors.ts";
@@ -49,7 +51,14 @@ export class NodeBackend implements Backend {
   /** Sessions of spares that this member helps, by peer and number. */
   readonly #served = new Map<string, Served>();
 
-  constructor(replica: Replica, governor: Governor) {
+  readonly leases: Leases;
+
+  constructor(replica: Replica, governor: Governor, lessor: Leases) {
+    this.leases = remoteLeases((call) =>
+      this.#replicates()
+        ? runLeaseCall(lessor, call)
+        : this.#remote((remote) => runLeaseCall(remote.leases, call)),
+    );
     this.#replica = replica;
     this.#governor = governor;
     this.#replicated = governor.replicates;

@@ -167,7 +167,11 @@ function writeOperation(out: ByteWriter, operation: Operation): void {
         .key(operation.key)
         .bytes(operation.value)
         .key(operation.lease ?? "0");
-      out.boolean(operation.previous === true);
+      out.byte(
+        (operation.previous === true ? 1 : 0) |
+          (operation.ignoreValue === true ? 2 : 0) |
+          (operation.ignoreLease === true ? 4 : 0),
+      );
       return;
     case "delete":
       out.key(operation.key);
@@ -188,8 +192,14 @@ function writeOperation(out: ByteWriter, operation: Operation): void {
 function readOperation(from: ByteReader): Operation {
   const type = pick(operationTypes, from.byte());
   switch (type) {
-    case "put":
-      return { type, key: from.key(), value: from.bytes(), lease: from.key(), previous: from.boolean() };
+    case "put": {
+      const put = { type, key: from.key(), value: from.bytes(), lease: from.key() };
+      const flags = from.byte();
+      const previous = (flags & 1) !== 0;
+      // The two are rare, and one shape of object for all puts is quicker than three.
+      if (flags < 2) return { ...put, previous };
+      return { ...put, previous, ignoreValue: (flags & 2) !== 0, ignoreLease: (flags & 4) !== 0 };
+    }
     case "delete": {
       const key = from.key();
       const end = from.optional(() => from.key());

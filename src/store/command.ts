@@ -12,14 +12,19 @@ export type Command = { timeMs: number } & (
   | { type: "transact"; transaction: Transaction }
   | { type: "compact"; revision: number }
   | { type: "note"; name: string; value: string }
+  | { type: "leaseGrant"; id: string; ttlSeconds: number }
+  /** `fenceTerm`: refused unless committed in this term. A leader that let a lease expire must still lead. */
+  | { type: "leaseRevoke"; id: string; fenceTerm?: number }
 );
 
-const types = ["transact", "compact", "note"] as const;
+const types = ["transact", "compact", "note", "leaseGrant", "leaseRevoke"] as const;
 
 export function writeCommand(out: ByteWriter, command: Command): void {
   out.byte(types.indexOf(command.type)).integer(command.timeMs);
   if (command.type === "transact") writeTransaction(out, command.transaction);
   else if (command.type === "compact") out.integer(command.revision);
+  else if (command.type === "leaseGrant") out.key(command.id).integer(command.ttlSeconds);
+  else if (command.type === "leaseRevoke") out.key(command.id).integer(command.fenceTerm ?? 0);
   else out.text(command.name).text(command.value);
 }
 
@@ -29,6 +34,12 @@ export function readCommand(from: ByteReader): Command {
   if (type === "transact") return { type, timeMs, transaction: readTransaction(from) };
   if (type === "compact") return { type, timeMs, revision: from.integer() };
   if (type === "note") return { type, timeMs, name: from.text(), value: from.text() };
+  if (type === "leaseGrant") return { type, timeMs, id: from.key(), ttlSeconds: from.integer() };
+  if (type === "leaseRevoke") {
+    const id = from.key();
+    const fenceTerm = from.integer();
+    return fenceTerm === 0 ? { type, timeMs, id } : { type, timeMs, id, fenceTerm };
+  }
   throw new MalformedError("unknown command");
 }
 
