@@ -81,22 +81,37 @@ export function fromByteString(text: string): Buffer {
   return Buffer.from(text, "latin1");
 }
 
-export function header(status: Pick<BackendStatus, "memberId" | "term">, revision: number): unknown {
+/** What response headers say beside the revision. */
+export interface HeaderSource extends Pick<BackendStatus, "memberId" | "term"> {
+  /** 64-bit number as decimal string. */
+  clusterId: string;
+}
+
+export function header(source: HeaderSource, revision: number): unknown {
   return {
-    cluster_id: "0",
-    member_id: BigInt(`0x${status.memberId}`).toString(),
+    cluster_id: source.clusterId,
+    member_id: wireId(source.memberId),
     revision: String(revision),
-    raft_term: String(status.term),
+    raft_term: String(source.term),
   };
 }
 
+/** A member's id of 16 hex digits as etcd's decimal number. */
+export function wireId(hex: string): string {
+  return BigInt(`0x${hex}`).toString();
+}
+
 export function rangeRequest(wire: WireRangeRequest): RangeRequest {
-  if (wire.key.length === 0) throw new StatusError("BadRequest", "etcdserver: key is not provided");
+  checkKey(wire.key);
+  // A number is a value that the enumeration doesn't have.
+  if (typeof wire.sort_order === "number" || typeof wire.sort_target === "number")
+    throw new StatusError("BadRequest", "etcdserver: invalid sort option");
+  const limited = Number(wire.limit) > 0 && !wire.count_only && !isReordered(wire);
   return {
     key: toByteString(wire.key),
     ...rangeEnd(wire.range_end),
     // A limit before sorting by anything but the key, or before filtering, would cut the wrong ones.
-    ...(Number(wire.limit) > 0 && !isReordered(wire) ? { limit: Number(wire.limit) } : {}),
+    ...(limited ? { limit: Number(wire.limit) } : {}),
     ...(Number(wire.revision) > 0 ? { revision: Number(wire.revision) } : {}),
     serializable: wire.serializable,
     keysOnly: wire.keys_only && wire.sort_target !== "VALUE",
@@ -125,16 +140,25 @@ export function arrange(
 }
 
 export function putOperation(wire: WirePutRequest): Operation {
-  if (wire.key.length === 0) throw new StatusError("BadRequest", "etcdserver: key is not provided");
-  if (wire.ignore_value || wire.ignore_lease)
-    throw new StatusError("NotImplemented", "trivet: ignore_value and ignore_lease are not implemented");
-  if (Number(wire.lease) !== 0) throw new StatusError("NotFound", "etcdserver: requested lease not found");
-  return { type: "put", key: toByteString(wire.key), value: wire.value, previous: wire.prev_kv };
+  checkKey(wire.key);
+  return {
+    type: "put",
+    key: toByteString(wire.key),
+    value: wire.value,
+    lease: wire.lease,
+    previous: wire.prev_kv,
+    ...(wire.ignore_value ? { ignoreValue: true } : {}),
+    ...(wire.ignore_lease ? { ignoreLease: true } : {}),
+  };
 }
 
 export function deleteOperation(wire: WireDeleteRequest): Operation {
-  if (wire.key.length === 0) throw new StatusError("BadRequest", "etcdserver: key is not provided");
+  checkKey(wire.key);
   return { type: "delete", key: toByteString(wire.key), ...rangeEnd(wire.range_end), previous: wire.prev_kv };
+}
+
+function checkKey(key: Buffer): void {
+  if (key.length === 0) throw new StatusError("BadRequest", "etcdserver: key is not provided");
 }
 
 export function transaction(wire: WireTransaction): Transaction {
@@ -232,12 +256,13 @@ function operation(wire: WireOperation): Operation {
   if (wire.request_put !== undefined) return putOperation(wire.request_put);
   if (wire.request_delete_range !== undefined) return deleteOperation(wire.request_delete_range);
   if (wire.request_txn !== undefined) return { type: "txn", txn: transaction(wire.request_txn) };
-  throw new StatusError("BadRequest", "etcdserver: an operation of the transaction is empty");
+  throw new StatusError("BadRequest", "etcdserver: key not found");
 }
 
 const operators = { EQUAL: "=", GREATER: ">", LESS: "<", NOT_EQUAL: "!=" } as const;
 
 function comparison(wire: WireCompare): Compare {
+  checkKey(wire.key);
   const common = {
     key: toByteString(wire.key),
     ...rangeEnd(wire.range_end),

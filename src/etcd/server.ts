@@ -1,31 +1,20 @@
 /**
- * The etcd v3 API over a `Backend`: key-value calls, watches, member list and status, enough for etcdctl
- * and for clients that keep no leases. What is not served is answered UNIMPLEMENTED by the library.
+ * The etcd v3 API over a `Backend`, on mutual TLS: whoever has a certificate of the given authority may do
+ * everything, as with an etcd without users. What is not served says so (UNIMPLEMENTED).
  */
 import * as grpc from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
-import type { Backend } from "#base/backend.ts";
-import { StatusError } from "#base/errors.ts";
+import type { Backend, MemberStatus } from "#base/backend.ts";
 import type { Logger } from "#base/ports.ts";
-import type { WireDeleteRequest, WirePutRequest, WireRangeRequest, WireTransaction } from "./messages.ts";
-import {
-  arrange,
-  deleteOperation,
-  header,
-  putOperation,
-  rangeRequest,
-  transaction,
-  wireDelete,
-  wireKeyValue,
-  wirePut,
-  wireTransactionResult,
-} from "./messages.ts";
+import { clusterService } from "./cluster-service.ts";
+import { loadServices } from "./definitions.ts";
+import { kvService } from "./kv-service.ts";
+import { leaseService } from "./lease-service.ts";
+import type { Maintenance } from "./maintenance-service.ts";
+import { maintenanceService } from "./maintenance-service.ts";
+import { unserved } from "./rpc-errors.ts";
 import { StatusMemory } from "./status-memory.ts";
-import { serveWatchStream } from "./watch-stream.ts";
 import type { WatchStream } from "./watch-stream.ts";
-
-/** The release of etcd whose interface is served, for clients that ask. */
-const etcdVersion = "3.5.0";
+import { serveWatchStream } from "./watch-stream.ts";
 
 export interface EtcdApiOptions {
   backend: Backend;
@@ -34,6 +23,13 @@ export interface EtcdApiOptions {
   port: number;
   /** PEM. Clients must present a certificate of this authority. */
   tls: { ca: string; cert: string; key: string };
+  /** Up to 16 hex digits; how clients tell one cluster from another. */
+  clusterId?: string;
+  maintenance: Maintenance;
+  /** Where a member's own etcd API is reached. */
+  clientUrls?: (member: MemberStatus) => string[];
+  /** How often watches that asked for it are told of progress while nothing happens. Default 10 minutes, as etcd's. */
+  progressIntervalMs?: number;
   logger: Logger;
 }
 
@@ -42,86 +38,27 @@ export interface EtcdApi {
   close(): Promise<void>;
 }
 
-export async function startEtcdApi(options: EtcdApiOptions): Promise<EtcdApi> {
-  const { backend, tls } = options;
-  const services = loadServices();
-  const server = new grpc.Server();
-  const status = new StatusMemory(backend);
+/** A request of 1.5 MiB, the largest that is taken, and room to refuse a larger one in words. */
+const maxMessageBytes = 16 << 20;
 
-  server.addService(services.KV, {
-    Range: unary<WireRangeRequest>(async (request) => {
-      const found = await backend.range(rangeRequest(request));
-      const { kvs, more } = arrange(request, found);
-      return {
-        header: header(await status.get(), found.revision),
-        kvs: kvs.map((each) => wireKeyValue(each, request.keys_only)),
-        more,
-        count: String(found.count),
-      };
-    }),
-    Put: unary<WirePutRequest>(async (request) => {
-      const result = await backend.transact({ compare: [], success: [putOperation(request)], failure: [] });
-      const [first] = result.results;
-      return {
-        header: header(await status.get(), result.revision),
-        ...(first === undefined ? {} : wirePut(first)),
-      };
-    }),
-    DeleteRange: unary<WireDeleteRequest>(async (request) => {
-      const result = await backend.transact({
-        compare: [],
-        success: [deleteOperation(request)],
-        failure: [],
-      });
-      const [first] = result.results;
-      return {
-        header: header(await status.get(), result.revision),
-        ...(first === undefined ? {} : wireDelete(first)),
-      };
-    }),
-    Txn: unary<WireTransaction>(async (request) => {
-      const result = await backend.transact(transaction(request));
-      return wireTransactionResult(result, request, header(await status.get(), result.revision));
-    }),
-    Compact: unary<{ revision: string }>(async (request) => {
-      await backend.compact(Number(request.revision));
-      return { header: header(await status.get(), await backend.readRevision()) };
-    }),
-  });
+export async function startEtcdApi(options: EtcdApiOptions): Promise<EtcdApi> {
+  const { backend, tls, maintenance, progressIntervalMs = 600_000 } = options;
+  const services = loadServices();
+  const server = new grpc.Server({ "grpc.max_receive_message_length": maxMessageBytes });
+  const status = new StatusMemory(backend, BigInt(`0x${options.clusterId ?? "0"}`).toString());
+
+  server.addService(services.KV, kvService(backend, status));
   server.addService(services.Watch, {
-    Watch: (stream: WatchStream) => serveWatchStream(backend, status, stream),
+    Watch: (stream: WatchStream) => serveWatchStream(backend, status, stream, progressIntervalMs),
   });
-  server.addService(services.Cluster, {
-    MemberList: unary(async () => {
-      const seen = await backend.status();
-      return {
-        header: header(seen, seen.revision),
-        members: seen.members.map((each) => ({
-          ID: BigInt(`0x${each.id}`).toString(),
-          name: each.name,
-          peerURLs: [`https://${each.address}`],
-          clientURLs: [],
-          isLearner: each.role !== "voter",
-        })),
-      };
-    }),
-  });
-  server.addService(services.Maintenance, {
-    Status: unary(async () => {
-      const seen = await backend.status();
-      return {
-        header: header(seen, seen.revision),
-        version: etcdVersion,
-        dbSize: String(seen.databaseBytes),
-        dbSizeInUse: String(seen.databaseBytes),
-        leader: seen.leaderId === undefined ? "0" : BigInt(`0x${seen.leaderId}`).toString(),
-        raftIndex: String(seen.committedIndex),
-        raftTerm: String(seen.term),
-        raftAppliedIndex: String(seen.appliedIndex),
-        isLearner: seen.members.find((each) => each.id === seen.memberId)?.role !== "voter",
-      };
-    }),
-  });
+  server.addService(services.Lease, leaseService(backend, status));
+  server.addService(services.Cluster, clusterService(backend, status, options.clientUrls ?? (() => [])));
+  server.addService(services.Maintenance, maintenanceService(backend, status, maintenance));
+  const noUsers = unserved("users and roles are not served: clients are known by their certificates");
+  server.addService(
+    services.Auth,
+    Object.fromEntries(Object.keys(services.Auth).map((method) => [method, noUsers])),
+  );
 
   const credentials = grpc.ServerCredentials.createSsl(
     Buffer.from(tls.ca),
@@ -138,6 +75,7 @@ export async function startEtcdApi(options: EtcdApiOptions): Promise<EtcdApi> {
     port,
     close: () =>
       new Promise((resolve) => {
+        status.close();
         const force = setTimeout(() => server.forceShutdown(), 500);
         server.tryShutdown(() => {
           clearTimeout(force);
@@ -145,62 +83,4 @@ export async function startEtcdApi(options: EtcdApiOptions): Promise<EtcdApi> {
         });
       }),
   };
-}
-
-type Services = Record<"KV" | "Watch" | "Cluster" | "Maintenance", grpc.ServiceDefinition>;
-
-function loadServices(): Services {
-  const definition = loadSync(new URL("rpc.proto", import.meta.url).pathname, {
-    keepCase: true,
-    longs: String,
-    enums: String,
-    defaults: true,
-    arrays: true,
-    oneofs: true,
-    includeDirs: [new URL(".", import.meta.url).pathname],
-  });
-  const service = (name: string): grpc.ServiceDefinition =>
-    definition[`etcdserverpb.${name}`] as grpc.ServiceDefinition;
-  return {
-    KV: service("KV"),
-    Watch: service("Watch"),
-    Cluster: service("Cluster"),
-    Maintenance: service("Maintenance"),
-  };
-}
-
-function unary<Request>(
-  handle: (request: Request) => Promise<unknown>,
-): grpc.handleUnaryCall<Request, unknown> {
-  return (call, answer) => {
-    handle(call.request).then(
-      (value) => answer(null, value),
-      (error: unknown) => answer(grpcError(error)),
-    );
-  };
-}
-
-/** The status codes that etcd's clients expect (etcd's api/v3rpc/rpctypes). */
-function grpcError(error: unknown): Partial<grpc.StatusObject> {
-  if (!(error instanceof StatusError)) return { code: grpc.status.INTERNAL, details: String(error) };
-  switch (error.reason) {
-    case "Expired":
-      return {
-        code: grpc.status.OUT_OF_RANGE,
-        details: "etcdserver: mvcc: required revision has been compacted",
-      };
-    case "BadRequest":
-      return {
-        code: /future revision/.test(error.message) ? grpc.status.OUT_OF_RANGE : grpc.status.INVALID_ARGUMENT,
-        details: error.message,
-      };
-    case "NotFound":
-      return { code: grpc.status.NOT_FOUND, details: error.message };
-    case "TooManyRequests":
-      return { code: grpc.status.RESOURCE_EXHAUSTED, details: "etcdserver: too many requests" };
-    case "NotImplemented":
-      return { code: grpc.status.UNIMPLEMENTED, details: error.message };
-    default:
-      return { code: grpc.status.UNAVAILABLE, details: error.message };
-  }
 }

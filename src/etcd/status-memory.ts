@@ -1,21 +1,34 @@
 /** What response headers need of the backend, remembered between changes of leadership. */
-import type { Backend, BackendStatus } from "#base/backend.ts";
+import type { Backend } from "#base/backend.ts";
+import { header } from "./messages.ts";
+import type { HeaderSource } from "./messages.ts";
 
 /** Member id and term for response headers. The term may be as old as the last change of leadership seen. */
 export class StatusMemory {
   readonly #backend: Backend;
-  #last: Promise<BackendStatus> | undefined;
+  readonly #clusterId: string;
+  readonly #forget: () => void;
+  #last: Promise<HeaderSource> | undefined;
 
-  constructor(backend: Backend) {
+  constructor(backend: Backend, clusterId: string) {
     this.#backend = backend;
-    backend.onLeadership(() => (this.#last = undefined));
+    this.#clusterId = clusterId;
+    this.#forget = backend.onLeadership(() => (this.#last = undefined));
   }
 
-  get(): Promise<BackendStatus> {
-    this.#last ??= this.#backend.status().catch((error: unknown) => {
-      this.#last = undefined;
-      throw error;
-    });
-    return this.#last;
+  /** The header of an answer that was made at `revision`. */
+  async header(revision: number): Promise<unknown> {
+    this.#last ??= this.#backend.status().then(
+      ({ memberId, term }) => ({ memberId, term, clusterId: this.#clusterId }),
+      (error: unknown) => {
+        this.#last = undefined;
+        throw error;
+      },
+    );
+    return header(await this.#last, revision);
+  }
+
+  close(): void {
+    this.#forget();
   }
 }
