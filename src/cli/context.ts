@@ -10,6 +10,9 @@ export interface ServeOptions {
   /** For a data directory that holds no node yet: serve makes a new cluster there. */
   name?: string;
   address?: string;
+  failureDomain?: string;
+  /** Default 3. */
+  voters?: number;
 }
 
 /** Rooms that the command line may not import: `main` puts them in. */

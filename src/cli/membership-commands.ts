@@ -31,7 +31,7 @@ export async function addNodeCommand(
     expiresAt: string;
   }>(flags.dataDir, "POST", "tokens", { role, ttlSeconds: seconds(flags.ttl) });
   const invitations = answer.endpoints.map((endpoint) => `${endpoint}/${answer.token}/${answer.fingerprint}`);
-  const roleFlag = role === "worker" ? " --worker" : "";
+  const roleFlag = role === "control-plane" ? "" : ` --${role}`;
   if (flags.format === "json")
     context.print(JSON.stringify({ invitations, role, expiresAt: answer.expiresAt }, undefined, 2));
   else if (flags.format === "short") context.print(invitations[0] ?? "");
@@ -63,7 +63,8 @@ export async function joinCommand(
   const role = roleOf(flags);
   const node = describeNode(flags);
   await requireFreePorts(node.ports);
-  await prepareMachine(context, flags.dataDir);
+  // A witness runs no containers.
+  if (role !== "witness") await prepareMachine(context, flags.dataDir);
   await context.progress.step(`joining the cluster at ${invitation.endpoint}`, async () => {
     await joinCluster(node, invitation, role, context.version);
     return `admitted as ${role} "${node.name}"`;
@@ -76,9 +77,9 @@ export async function leaveCommand(context: CommandContext, flags: { dataDir: st
   requireRoot("leave");
   requireNode(flags.dataDir);
   const identity = readIdentity(flags.dataDir);
-  if (identity?.role === "worker")
+  if (identity?.role === "worker" || identity?.role === "witness")
     throw new Error(
-      `a worker can't leave by itself: run "trivet remove-node ${identity.name}" on a control-plane node, then "trivet reset --yes" here`,
+      `a ${identity.role} can't leave by itself: run "trivet remove-node ${identity.name}" on a control-plane node, then "trivet reset --yes" here`,
     );
   const status = await readStatus(flags.dataDir);
   if (status.highAvailability.members.length < 2)
@@ -117,7 +118,9 @@ export async function removeNodeCommand(
 }
 
 function roleOf(flags: RoleFlags): NodeRole {
-  if (flags.witness === true) throw new Error("--witness is not implemented yet: see docs/coverage.md");
+  if (flags.witness === true && flags.worker === true)
+    throw new Error("a node is a worker or a witness: give one of --worker and --witness");
+  if (flags.witness === true) return "witness";
   return flags.worker === true ? "worker" : "control-plane";
 }
 

@@ -5,11 +5,13 @@ import { addonsCommand, disableCommand, enableCommand } from "./addons.ts";
 import type { CommandContext } from "./context.ts";
 import { defaultDataDir } from "./context.ts";
 import { demoCommand } from "./demo.ts";
+import { drillCommand } from "./drill.ts";
 import { configCommand, kubectlCommand } from "./kubectl.ts";
 import { addNodeCommand, joinCommand, leaveCommand, removeNodeCommand } from "./membership-commands.ts";
 import { resetCommand, restartCommand, startCommand, stopCommand } from "./node-commands.ts";
 import { statusCommand } from "./status.ts";
 import { upCommand } from "./up.ts";
+import { parseVoters, votersCommand } from "./voters.ts";
 
 /** Commands of the contract that a later version brings. */
 const toCome: Record<string, string> = {
@@ -18,7 +20,6 @@ const toCome: Record<string, string> = {
   recover: "bring a cluster back that has lost its majority",
   inspect: "collect what a bug report needs",
   certs: "show and renew certificates",
-  drill: "prove the high availability of the running cluster",
   sql: "query the cluster's state with SQL",
   history: "show the history of an object",
 };
@@ -33,6 +34,7 @@ export function createProgram(context: CommandContext): Command {
   nodeFlags(program.command("up").description("from nothing to a Ready node: packages, keys, start, wait"))
     .option("--cluster-cidr <block>", "addresses of pods")
     .option("--service-cidr <block>", "addresses of Services")
+    .option("--voters <count>", "how many nodes vote, once there are as many: 3, 5 or 7", "3")
     .action((flags) => upCommand(context, flags));
   dataDir(program.command("start").description("start the node in the background and wait until it is Ready"))
     .option("--timeout <seconds>", "how long to wait", "120")
@@ -60,12 +62,16 @@ export function createProgram(context: CommandContext): Command {
     .option("--service-cidr <block>", "with --components api: addresses of Services")
     .option("--name <name>", "name of the node, where the data directory holds none yet")
     .option("--address <ip>", "its address, where the data directory holds none yet")
+    .option("--failure-domain <name>", "its failure domain, where the data directory holds none yet")
+    .option("--voters <count>", "how many nodes vote, where the data directory holds none yet", "3")
     .action((flags) =>
       context.hooks.serve({
         dataDir: flags.dataDir,
         components: String(flags.components).split(","),
         ...(flags.name === undefined ? {} : { name: flags.name }),
         ...(flags.address === undefined ? {} : { address: flags.address }),
+        ...(flags.failureDomain === undefined ? {} : { failureDomain: flags.failureDomain }),
+        voters: parseVoters(flags.voters),
         ...(flags.port === undefined ? {} : { port: Number(flags.port) }),
         ...(flags.serviceCidr === undefined ? {} : { serviceCidr: flags.serviceCidr }),
       }),
@@ -83,14 +89,14 @@ export function createProgram(context: CommandContext): Command {
   dataDir(program.command("add-node").description("print an invitation for another machine"))
     .option("--ttl <time>", "how long it is valid", "10m")
     .option("--worker", "for a node without control plane")
-    .option("--witness", "for a node that only votes (not implemented)")
+    .option("--witness", "for a node that only votes")
     .addOption(formats(["pretty", "json", "short"]))
     .action((flags) => addNodeCommand(context, flags));
   nodeFlags(
     program.command("join <invitation>").description("make this machine a node of an existing cluster"),
   )
     .option("--worker", "join without control plane")
-    .option("--witness", "join as a node that only votes (not implemented)")
+    .option("--witness", "join as a node that only votes")
     .action((invitation, flags) => joinCommand(context, invitation, flags));
   dataDir(
     program.command("leave").description("take this node out of its cluster and remove its data"),
@@ -98,6 +104,17 @@ export function createProgram(context: CommandContext): Command {
   dataDir(program.command("remove-node <name>").description("remove another node from the cluster"))
     .option("--force", "also when it is online")
     .action((name, flags) => removeNodeCommand(context, name, flags));
+  dataDir(
+    program
+      .command("voters [count]")
+      .description("show, or set to 3, 5 or 7, how many nodes vote in the datastore"),
+  ).action((count, flags) => votersCommand(context, count, flags));
+  dataDir(program.command("drill").description("prove the high availability of the running cluster"))
+    .option("--outage <seconds>", "how long the leading replica is stopped", "5")
+    .option("--graceful", "only hand leadership over")
+    .option("--yes", "do it without asking")
+    .addOption(formats(["pretty", "json"]))
+    .action((flags) => drillCommand(context, flags));
   program
     .command("kubectl")
     .description("run kubectl against this node")

@@ -1,10 +1,12 @@
 /** `trivet status`: what a node knows of itself and its cluster, in four formats. */
 import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
+import type { NodeIdentity } from "#cluster/identity.ts";
 import { readIdentity } from "#cluster/identity.ts";
 import type { CommandContext } from "./context.ts";
 import { callManagement, NotRunningError } from "./management-client.ts";
 import { findNode } from "./process-control.ts";
+import { readWitnessStatus, witnessNotReadyReason } from "./witness-status.ts";
 import { workerNotReadyReason } from "./worker-status.ts";
 import { parseTimeoutMs } from "./system.ts";
 
@@ -31,9 +33,12 @@ export interface NodeStatus {
       online: boolean;
       lagEntries: number;
       failureDomain: string;
+      witness: boolean;
     }[];
+    /** How many voters there are to be, where there are nodes enough. */
+    voterTarget: number;
     /** The latest decisions on roles, oldest first. */
-    decisions: { time: string; text: string }[];
+    decisions: { time: string; reason?: string; text: string }[];
   };
   addons: { enabled: string[]; disabled: string[] };
 }
@@ -67,6 +72,7 @@ export async function waitReady(
 async function notReadyReason(dataDir: string): Promise<string> {
   const identity = readIdentity(dataDir);
   if (identity?.role === "worker") return workerNotReadyReason(dataDir, identity);
+  if (identity?.role === "witness") return witnessNotReadyReason(dataDir);
   try {
     const status = await readStatus(dataDir);
     return status.ready ? "" : status.reason;
@@ -86,6 +92,7 @@ export async function statusCommand(
     await waitReady(options.dataDir, parseTimeoutMs(options.timeout), (reason) =>
       context.progress.line(`waiting: ${reason}`),
     );
+  if (identity.role === "witness") return witnessStatus(context, options, identity);
   if (identity.role === "worker") return workerStatus(context, options, identity.name);
   let status: NodeStatus;
   try {
@@ -94,6 +101,18 @@ export async function statusCommand(
     if (!(error instanceof NotRunningError)) throw error;
     status = stoppedStatus(identity.name, context.version, findNode(options.dataDir) !== undefined);
   }
+  context.print(format(status, options.format));
+  if (!status.ready) process.exitCode = 1;
+}
+
+async function witnessStatus(
+  context: CommandContext,
+  options: { dataDir: string; format: StatusFormat },
+  identity: NodeIdentity,
+): Promise<void> {
+  const status =
+    (await readWitnessStatus(options.dataDir)) ??
+    stoppedStatus(identity.name, context.version, findNode(options.dataDir) !== undefined);
   context.print(format(status, options.format));
   if (!status.ready) process.exitCode = 1;
 }
@@ -119,7 +138,7 @@ function stoppedStatus(node: string, version: string, running: boolean): NodeSta
     ready: false,
     node,
     version,
-    reason: running ? "the API server does not answer yet" : "the node is not running",
+    reason: running ? "it does not answer yet" : "the node is not running",
     highAvailability: {
       enabled: false,
       leader: "",
@@ -127,6 +146,7 @@ function stoppedStatus(node: string, version: string, running: boolean): NodeSta
       revision: 0,
       failuresToQuorumLoss: -1,
       members: [],
+      voterTarget: 0,
       decisions: [],
     },
     addons: { enabled: [], disabled: [] },
@@ -152,7 +172,7 @@ export function format(status: NodeStatus, as: StatusFormat): string {
         ["NODE", "ROLE", "ONLINE", "LAG", "ADDRESS", "FAILURE DOMAIN"],
         ha.members.map((each) => [
           each.name + (each.name === ha.leader ? " (leader)" : ""),
-          each.role,
+          each.witness ? `${each.role} (witness)` : each.role,
           each.online ? "yes" : "no",
           each.lagEntries < 0 ? "-" : String(each.lagEntries),
           each.address,
@@ -174,7 +194,8 @@ function quorumText(failures: number, members: number): string {
   if (failures < 0) return "writes have stopped: no majority of the voters is online";
   if (failures > 0) return `${failures} more ${failures === 1 ? "node" : "nodes"} may fail`;
   if (members === 1) return `one node; add two more with "trivet add-node"`;
-  if (members === 2) return `the second node holds a full copy; add a third with "trivet add-node"`;
+  if (members === 2)
+    return `the second node holds a full copy, but may not take over by itself: add a third node with "trivet add-node", or a witness with "trivet add-node --witness"`;
   return "no more node may fail";
 }
 

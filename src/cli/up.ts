@@ -11,6 +11,7 @@ import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
 import { findNode, lastLogLines, startNode } from "./process-control.ts";
 import { readStatus, waitReady } from "./status.ts";
+import { parseVoters } from "./voters.ts";
 import {
   defaultAddress,
   findProgram,
@@ -39,6 +40,7 @@ export interface NodeFlags {
 export interface UpFlags extends NodeFlags {
   clusterCidr?: string;
   serviceCidr?: string;
+  voters: string;
 }
 
 export async function upCommand(context: CommandContext, flags: UpFlags): Promise<void> {
@@ -197,6 +199,7 @@ function clusterSettings(flags: UpFlags): ClusterSettings {
     ...defaultSettings,
     clusterCidr: block(flags.clusterCidr, "--cluster-cidr", defaultSettings.clusterCidr),
     serviceCidr: block(flags.serviceCidr, "--service-cidr", defaultSettings.serviceCidr),
+    voters: parseVoters(flags.voters),
   };
 }
 

@@ -14,6 +14,8 @@ export interface ClusterSettings {
   serviceCidr: string;
   clusterDomain: string;
   nodePortRange: string;
+  /** How many voters the cluster was made for; absent: 3. What `trivet voters` has set since counts more. */
+  voters?: number;
 }
 
 export interface NodePorts {

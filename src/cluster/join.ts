@@ -12,7 +12,7 @@ import { createRequest, fingerprint } from "./certificates.ts";
 import type { NodeIdentity, NodePorts } from "./identity.ts";
 import { writeIdentity } from "./identity.ts";
 import type { JoinAnswer, JoinRequest } from "./management.ts";
-import { createAuthorities, writeAuthorities, writeWorkerPki } from "./pki.ts";
+import { createAuthorities, writeAuthorities, writeWitnessPki, writeWorkerPki } from "./pki.ts";
 import type { Invitation, NodeRole } from "./token.ts";
 
 const connectTimeoutMs = 5_000;
@@ -58,7 +58,10 @@ export async function joinCluster(
 ): Promise<NodeIdentity> {
   requireNoDatastore(node.dataDir);
   const authorityCertificate = await fetchAuthority(invitation);
-  const pending = role === "worker" ? await createRequest(`system:node:${node.name}`) : undefined;
+  const pending =
+    role === "control-plane"
+      ? undefined
+      : await createRequest(role === "worker" ? `system:node:${node.name}` : node.name);
   const answer = await requestAdmission(invitation.endpoint, authorityCertificate, {
     tokenId: invitation.tokenId,
     secret: invitation.secret,
@@ -81,7 +84,7 @@ export async function joinCluster(
     settings: answer.settings,
     endpoints: [...new Set([invitation.endpoint, ...answer.endpoints])],
     state: "creating",
-    ...(answer.controlPlane === undefined ? {} : { grant: answer.controlPlane.grant }),
+    ...grantOf(answer),
   };
   if (answer.controlPlane !== undefined) writeAuthorities(node.dataDir, answer.controlPlane.authorities);
   if (answer.worker !== undefined && pending !== undefined)
@@ -89,8 +92,18 @@ export async function joinCluster(
       authorityCertificate: answer.worker.authorityCertificate,
       agent: { key: pending.key, certificate: answer.worker.agentCertificate },
     });
+  if (answer.witness !== undefined && pending !== undefined)
+    writeWitnessPki(node.dataDir, {
+      peerAuthorityCertificate: answer.witness.peerAuthorityCertificate,
+      peer: { key: pending.key, certificate: answer.witness.peerCertificate },
+    });
   writeIdentity(node.dataDir, identity);
   return identity;
+}
+
+function grantOf({ controlPlane, witness }: JoinAnswer): Pick<NodeIdentity, "grant"> {
+  const grant = (controlPlane ?? witness)?.grant;
+  return grant === undefined ? {} : { grant };
 }
 
 /** New keys beside an old datastore would make its data unreadable to everyone who trusts the old ones. */

@@ -14,7 +14,7 @@ const admin: HttpUser = { name: "kubernetes-admin", groups: ["system:masters"] }
 async function cluster(): Promise<Cluster> {
   const members: Member[] = [{ id: "1", name: "n1", address: "10.0.0.1:19001", online: true }];
   const authorities = await createAuthorities();
-  const state = { nowMs: 1000, members, failAdd: false };
+  const state = { nowMs: 1000, members, failAdd: false, voters: 3 };
   const handler = createManagement({
     backend: new MemoryBackend(),
     authorities,
@@ -27,11 +27,21 @@ async function cluster(): Promise<Cluster> {
       remove: () => Promise.resolve(),
       apiEndpoints: () => Promise.resolve(["10.0.0.1:16443"]),
     },
+    drill: {
+      status: () => Promise.reject(new StatusError("ServiceUnavailable", "there is no replica")),
+      outage: () => Promise.resolve(),
+      transferLeadership: () => Promise.resolve(),
+      logError: () => undefined,
+    },
     membership: {
+      setVoters: (voters) => {
+        state.voters = voters;
+        return Promise.resolve();
+      },
       members: () => Promise.resolve(members),
       add: (member) => {
         if (state.failAdd) return Promise.reject(new StatusError("ServiceUnavailable", "no leader"));
-        const record = { ...member, id: "2", witness: false };
+        const record = { ...member, id: "2" };
         members.push({ ...record, online: false });
         return Promise.resolve({ clusterId: "c", member: record, peers: [record] });
       },
@@ -87,7 +97,7 @@ async function cluster(): Promise<Cluster> {
 interface Cluster {
   call<T>(method: string, path: string, body?: unknown, user?: HttpUser, query?: string): Promise<T>;
   invite(role?: string): Promise<JoinRequest>;
-  state: { nowMs: number; failAdd: boolean };
+  state: { nowMs: number; failAdd: boolean; voters: number };
   members: Member[];
   authorities: Awaited<ReturnType<typeof createAuthorities>>;
 }
@@ -111,6 +121,30 @@ test("a worker receives a certificate for its own name and no authority's key", 
   );
   assert.doesNotMatch(JSON.stringify(answer), /PRIVATE KEY/);
   assert.equal(members.length, 1);
+});
+
+test("a witness receives its replica's certificate and grant, and nothing that opens the API", async () => {
+  const { call, invite, authorities, members } = await cluster();
+  const { request: certificateRequest } = await createRequest("whatever");
+  const request = { ...(await invite("witness")), certificateRequest };
+  await assert.rejects(
+    call("POST", "join", { ...request, certificateRequest: "nonsense" }),
+    /400: the certificate request is not/,
+  );
+  assert.equal(members.length, 1);
+  const answer = await call<JoinAnswer>("POST", "join", request);
+  const { witness } = answer;
+  assert.ok(covers(witness?.peerCertificate ?? "", authorities.peer.certificate, ["n2", "10.0.0.2"]));
+  assert.deepEqual([witness?.grant.member.witness, witness?.grant.member.apiAddress], [true, ""]);
+  assert.doesNotMatch(JSON.stringify(answer), /PRIVATE KEY/);
+  assert.equal(members.length, 2);
+});
+
+test("an administrator sets the number of voters", async () => {
+  const { call, state } = await cluster();
+  await assert.rejects(call("POST", "voters", { voters: 5 }), /403/);
+  await call("POST", "voters", { voters: 5 }, admin);
+  assert.equal(state.voters, 5);
 });
 
 test("a refused join leaves the cluster as it was and says why", async () => {

@@ -7,6 +7,8 @@ import { StatusError } from "#base/errors.ts";
 import type { Backend } from "#base/backend.ts";
 import type { JoinGrant } from "#replica/types.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "#base/http.ts";
+import type { DrillPorts } from "./drill.ts";
+import { runDrillCall } from "./drill.ts";
 import type { KeyAndCertificate } from "./certificates.ts";
 import { fingerprint, signRequest } from "./certificates.ts";
 import type { ClusterSettings } from "./identity.ts";
@@ -30,7 +32,10 @@ export interface Membership {
     address: string;
     apiAddress: string;
     failureDomain: string;
+    witness: boolean;
   }): Promise<JoinGrant>;
+  /** 3, 5 or 7. */
+  setVoters(voters: number): Promise<void>;
   /** Idempotent. Rejects with Forbidden for the last member. */
   remove(id: string): Promise<void>;
 }
@@ -51,6 +56,7 @@ export interface ManagementOptions {
   authorities: Authorities;
   settings: ClusterSettings;
   version: string;
+  drill: DrillPorts;
   status(): Promise<unknown>;
   nowMs(): number;
 }
@@ -66,7 +72,7 @@ export interface JoinRequest {
   apiPort: number;
   failureDomain: string;
   version: string;
-  /** Workers: PKCS#10 request for the agent's certificate. */
+  /** Workers: PKCS#10 request for the agent's certificate; witnesses: for the replica's. */
   certificateRequest?: string;
 }
 
@@ -78,9 +84,13 @@ export interface JoinAnswer {
     grant: JoinGrant;
   };
   worker?: { authorityCertificate: string; agentCertificate: string };
+  /** What a replica needs, and nothing that opens the API. */
+  witness?: { peerAuthorityCertificate: string; peerCertificate: string; grant: JoinGrant };
 }
 
 const tokenPrefix = "/trivet/join-tokens/";
+/** A witness holds no authority with which it could renew its certificate. */
+const witnessDays = 3650;
 const ttlSecondsMax = 7 * 24 * 3600;
 
 export function createManagement(options: ManagementOptions): HttpHandler {
@@ -108,6 +118,12 @@ async function route(options: ManagementOptions, request: HttpRequest): Promise<
   if (path === "status" && request.method === "GET") return options.status();
   if (path === "tokens" && request.method === "POST")
     return issueToken(options, parse<{ role: NodeRole; ttlSeconds: number }>(request));
+  if (path === "voters" && request.method === "POST") {
+    await options.membership.setVoters(parse<{ voters: number }>(request).voters);
+    return {};
+  }
+  if (path.startsWith("drill/") && request.method === "POST")
+    return runDrillCall(path.slice("drill/".length), options.backend, options.drill, parse(request));
   const removal = /^nodes\/([^/]+)$/.exec(path)?.[1];
   if (removal !== undefined && request.method === "DELETE") {
     const query = new URLSearchParams(request.query);
@@ -123,8 +139,8 @@ async function issueToken(
   options: ManagementOptions,
   request: { role: NodeRole; ttlSeconds: number },
 ): Promise<{ token: string; fingerprint: string; endpoints: string[]; expiresAt: string }> {
-  if (request.role !== "control-plane" && request.role !== "worker")
-    throw new StatusError("NotImplemented", `joining as ${String(request.role)} is not implemented yet`);
+  if (!["control-plane", "worker", "witness"].includes(request.role))
+    throw new StatusError("BadRequest", `a node can't join as ${String(request.role)}`);
   if (!(request.ttlSeconds > 0 && request.ttlSeconds <= ttlSecondsMax))
     throw new StatusError("BadRequest", "the lifetime of a token is between 1 s and 7 days");
   const nowMs = options.nowMs();
@@ -155,7 +171,7 @@ async function join(options: ManagementOptions, request: JoinRequest): Promise<J
   if (record.role !== request.role)
     throw new StatusError(
       "Forbidden",
-      `the join token is for a ${record.role} node, not for a ${request.role}: use "trivet add-node${record.role === "worker" ? "" : " --worker"}"`,
+      `the join token is for a ${record.role} node, not for a ${request.role}: use "trivet add-node${request.role === "control-plane" ? "" : ` --${request.role}`}"`,
     );
   const members = await options.membership.members();
   if (members.some((each) => each.name === request.name) || (await options.nodes.exists(request.name)))
@@ -193,12 +209,16 @@ async function admit(options: ManagementOptions, request: JoinRequest): Promise<
       worker: { authorityCertificate: authorities.cluster.certificate, agentCertificate },
     };
   }
+  // Signed before the admission: a bad request leaves no member behind.
+  const pending = request.role === "witness" ? await signPeer(authorities.peer, request) : undefined;
   const grant = await options.membership.add({
     name: request.name,
     address: `${request.address}:${request.peerPort}`,
-    apiAddress: `${request.address}:${request.apiPort}`,
+    apiAddress: request.role === "witness" ? "" : `${request.address}:${request.apiPort}`,
     failureDomain: request.failureDomain,
+    witness: request.role === "witness",
   });
+  if (pending !== undefined) return { settings, endpoints, witness: { ...pending, grant } };
   return { settings, endpoints, controlPlane: { authorities, grant } };
 }
 
@@ -210,6 +230,17 @@ async function signAgent(authority: KeyAndCertificate, request: JoinRequest): Pr
     usages: ["server", "client"],
     validDays: leafDays,
   });
+}
+
+async function signPeer(authority: KeyAndCertificate, request: JoinRequest) {
+  const peerCertificate = await signRequest(authority, request.certificateRequest ?? "", {
+    commonName: request.name,
+    organizations: [],
+    hosts: [request.name, request.address, "trivet-replica"],
+    usages: ["server", "client"],
+    validDays: witnessDays,
+  });
+  return { peerAuthorityCertificate: authority.certificate, peerCertificate };
 }
 
 function checkJoinRequest(options: ManagementOptions, request: JoinRequest): void {

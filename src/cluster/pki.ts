@@ -161,6 +161,21 @@ export function readWorkerPki(dataDir: string): WorkerPki {
   return { authorityCertificate: must(pkiPath(dataDir, "ca.crt")), agent: read(dataDir, "agent") };
 }
 
+/** What a witness holds: its replica's certificate and the authority of the replicas. */
+export interface WitnessPki {
+  peerAuthorityCertificate: string;
+  peer: KeyAndCertificate;
+}
+
+export function writeWitnessPki(dataDir: string, pki: WitnessPki): void {
+  writePrivateFile(pkiPath(dataDir, "peer-ca.crt"), pki.peerAuthorityCertificate);
+  write(dataDir, "peer", pki.peer);
+}
+
+export function readWitnessPki(dataDir: string): WitnessPki {
+  return { peerAuthorityCertificate: must(pkiPath(dataDir, "peer-ca.crt")), peer: read(dataDir, "peer") };
+}
+
 function pkiPath(dataDir: string, file: string): string {
   return join(dataDir, "pki", file);
 }

@@ -29,13 +29,12 @@ import { writeKubeconfig } from "./kubeconfig.ts";
 import { composeStatus } from "./node-status.ts";
 import type { NodePaths } from "./paths.ts";
 import { nodePaths } from "./paths.ts";
+import { startRoleEvents } from "./role-events.ts";
 import type { Running } from "./serve.ts";
 import { version } from "./version.ts";
 
 const nodes: ResourceName = { group: "", version: "v1", plural: "nodes" };
 const masters: HttpUser = { name: "system:trivet", groups: ["system:masters", "system:authenticated"] };
-/** How often the manager's picture of live peers is renewed. */
-const peerPollMs = 1_000;
 
 /** What management needs and what exists only once the API serves. */
 interface ServingNode {
@@ -133,6 +132,7 @@ function replicaOptions(
         : identity.grant === undefined
           ? { type: "bootstrap", member: { name, apiAddress: `${address}:${ports.api}`, failureDomain } }
           : { type: "join", grant: identity.grant },
+    ...(identity.settings.voters === undefined ? {} : { targets: { voters: identity.settings.voters } }),
     logger,
     onFatal: (error) => {
       // The log of this node can't be trusted or written any more: others go on, a supervisor restarts it.
@@ -152,7 +152,7 @@ async function startApi(
 ): Promise<ApiServer & { port: number; management: HttpHandler }> {
   const { settings, address, ports } = identity;
   const [first = 30000, last = 32767] = settings.nodePortRange.split("-").map(Number);
-  const management = createManagement(managementOptions(identity, pki, replica, serving));
+  const management = createManagement(managementOptions(identity, pki, replica, serving, logger));
   const server = createApiServer({
     backend: replica.backend,
     kinds: allKinds,
@@ -191,17 +191,17 @@ function startControllers(
   client: ApiClient,
   logger: Logger,
 ): Running {
-  const alive = new Map<string, boolean>();
-  const poll = setInterval(() => {
-    replica.status().then(
-      ({ members }) => {
-        alive.clear();
-        for (const each of members) alive.set(each.name, each.online);
-      },
-      // Without a leader nothing is known, and nobody is declared dead.
-      () => alive.clear(),
-    );
-  }, peerPollMs);
+  let alive = new Map<string, boolean>();
+  const unsubscribe = replica.onStatus(({ members, ready }) => {
+    // Without a leader nothing is known, and nobody is declared dead.
+    alive = new Map(ready ? members.map((each) => [each.name, each.online]) : []);
+  });
+  const roleEvents = startRoleEvents({
+    onStatus: (callback) => replica.onStatus(callback),
+    client,
+    nowMs: () => systemClock.nowMs(),
+    logger,
+  });
   const manager = startManager({
     client,
     onLeadership: (callback) => replica.backend.onLeadership(callback),
@@ -219,7 +219,8 @@ function startControllers(
   });
   return {
     async close() {
-      clearInterval(poll);
+      unsubscribe();
+      roleEvents.close();
       await manager.close();
     },
   };
@@ -230,6 +231,7 @@ function managementOptions(
   pki: NodePki,
   replica: ReplicaHandle,
   serving: ServingNode,
+  logger: Logger,
 ): ManagementOptions {
   const started = (): ApiClient => {
     const found = serving.client;
@@ -254,6 +256,13 @@ function managementOptions(
       members: async () => (await replica.status()).members,
       add: (member) => replica.addMember(member),
       remove: (id) => replica.removeMember(id),
+      setVoters: (voters) => replica.setVoters(voters),
+    },
+    drill: {
+      status: () => replica.status(),
+      outage: (durationMs) => replica.outage(durationMs),
+      transferLeadership: () => replica.transferLeadership(),
+      logError: (message, error) => logger.error(message, { error: String(error) }),
     },
     nodes: {
       exists: async (name) => (await getNode(name)) !== undefined,

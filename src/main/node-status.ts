@@ -14,7 +14,21 @@ export function composeStatus(
   node: NodeObject | undefined,
   addons: NodeStatus["addons"],
 ): NodeStatus {
-  const reason = notReadyReason(replica, node);
+  return describe(name, version, replica, notReadyReason(replica, node), addons);
+}
+
+/** A witness has no Node object: its replica is all of it. */
+export function composeWitnessStatus(name: string, version: string, replica: ReplicaStatus): NodeStatus {
+  return describe(name, version, replica, replicaReason(replica), { enabled: [], disabled: [] });
+}
+
+function describe(
+  name: string,
+  version: string,
+  replica: ReplicaStatus,
+  reason: string,
+  addons: NodeStatus["addons"],
+): NodeStatus {
   return {
     ready: reason === "",
     node: name,
@@ -27,7 +41,7 @@ export function composeStatus(
       revision: replica.revision,
       failuresToQuorumLoss: replica.failuresToQuorumLoss,
       members: replica.members.map(
-        ({ name: member, id, address, apiAddress, role, online, lagEntries, failureDomain }) => ({
+        ({ name: member, id, address, apiAddress, role, online, lagEntries, failureDomain, witness }) => ({
           name: member,
           id,
           address,
@@ -36,10 +50,13 @@ export function composeStatus(
           online,
           lagEntries,
           failureDomain,
+          witness,
         }),
       ),
-      decisions: replica.decisions.map(({ timeMs, text }) => ({
+      voterTarget: replica.voterTarget,
+      decisions: replica.decisions.map(({ timeMs, reason, text }) => ({
         time: new Date(timeMs).toISOString(),
+        ...(reason === undefined ? {} : { reason }),
         text,
       })),
     },
@@ -48,9 +65,14 @@ export function composeStatus(
 }
 
 function notReadyReason(replica: ReplicaStatus, node: NodeObject | undefined): string {
-  if (replica.trouble !== undefined) return replica.trouble;
-  if (!replica.ready) return "the datastore has no leader: a majority of the voters is needed";
+  const reason = replicaReason(replica);
+  if (reason !== "") return reason;
   const ready = node?.status?.conditions?.find((each) => each.type === "Ready");
   if (ready === undefined) return "the node has not registered yet";
   return ready.status === "True" ? "" : (ready.message ?? ready.reason ?? "the node is not Ready");
+}
+
+function replicaReason(replica: ReplicaStatus): string {
+  if (replica.trouble !== undefined) return replica.trouble;
+  return replica.ready ? "" : "the datastore has no leader: a majority of the voters is needed";
 }

@@ -48,6 +48,10 @@ async function start(
     const { startWorker } = await import("./worker.ts");
     return startWorker(options.dataDir, identity, logger);
   }
+  if (identity.role === "witness") {
+    const { startWitness } = await import("./witness.ts");
+    return startWitness(options.dataDir, identity, logger);
+  }
   const { startControlPlane } = await import("./control-plane.ts");
   return startControlPlane(options.dataDir, identity, logger, {
     apiOnly: components === "api",
@@ -63,11 +67,12 @@ async function newCluster(options: ServeOptions, components: string): Promise<No
       dataDir: options.dataDir,
       name: (options.name ?? hostname()).toLowerCase(),
       address: options.address ?? (apiOnly ? "127.0.0.1" : defaultAddress()),
-      failureDomain: "",
+      failureDomain: options.failureDomain ?? "",
       ports: apiOnly ? { api: options.port ?? defaultPorts.api, peer: 0, agent: 0 } : defaultPorts,
     },
     {
       ...defaultSettings,
+      ...(options.voters === undefined ? {} : { voters: options.voters }),
       ...(options.serviceCidr === undefined ? {} : { serviceCidr: options.serviceCidr }),
     },
   );

@@ -7,9 +7,11 @@ import { parentPort, workerData } from "node:worker_threads";
 import { FatalError, StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
 import { BackendServer } from "./backend-session.ts";
-import type { OpenReplica, ReplicaSettings } from "./open-replica.ts";
+import { InterruptibleReplica } from "./interruptible-replica.ts";
+import type { ReplicaSettings } from "./open-replica.ts";
 import { openReplica } from "./open-replica.ts";
 import type { AdminMethod } from "./replica-node.ts";
+import { SucceededError } from "./succession.ts";
 import type { FromThread, SentError, ToThread } from "./thread-messages.ts";
 import type { PeerTls } from "./types.ts";
 
@@ -21,11 +23,23 @@ const log = (level: "info" | "warn" | "error") => (message: string, fields?: Rec
   post({ type: "log", level, message, fields: fields ?? {} });
 const logger: Logger = { debug: () => undefined, info: log("info"), warn: log("warn"), error: log("error") };
 
-const onFatal = (error: Error) => post({ type: "fatal", error: toSent(error) });
+let replica: InterruptibleReplica | undefined;
+
+function onFatal(error: Error): void {
+  if (error instanceof SucceededError && replica !== undefined) {
+    logger.warn("the replica begins anew", { reason: error.message });
+    reopen(replica).catch((failure: unknown) => post({ type: "fatal", error: toSent(failure as Error) }));
+  } else post({ type: "fatal", error: toSent(error) });
+}
 
 try {
-  const opened = await openReplica(workerData as ReplicaSettings, logger, onFatal);
-  const server = new BackendServer(opened.node.backend, {
+  const settings = workerData as ReplicaSettings;
+  const interruptible = await InterruptibleReplica.open(
+    (port) => openReplica(port === undefined ? settings : withPort(settings, port), logger, onFatal),
+    (status) => post({ type: "status", status }),
+  );
+  replica = interruptible;
+  const server = new BackendServer(interruptible.backend, {
     send(body) {
       port.postMessage({ type: "session", body } satisfies FromThread, [body.buffer]);
       return true;
@@ -34,26 +48,39 @@ try {
   });
   port.on("message", (message: ToThread) => {
     if (message.type === "session") server.receive(message.body);
-    else void answer(opened, message);
+    else void answer(interruptible, message);
   });
-  post({ type: "ready", port: opened.port, memberId: opened.memberId, clusterId: opened.clusterId });
+  postReady(interruptible);
 } catch (error) {
   post({ type: "fatal", error: toSent(error as Error) });
 }
 
+/** Opens it again from what is in its directory: perhaps as another member, of another cluster. */
+async function reopen(interruptible: InterruptibleReplica): Promise<void> {
+  await interruptible.outage(0);
+  postReady(interruptible);
+}
+
+function postReady({ opened }: InterruptibleReplica): void {
+  post({ type: "ready", port: opened.port, memberId: opened.memberId, clusterId: opened.clusterId });
+}
+
 async function answer(
-  opened: OpenReplica,
+  replica: InterruptibleReplica,
   { id, method, args }: ToThread & { type: "control" },
 ): Promise<void> {
   try {
-    post({ type: "control", id, result: await control(opened, method, args) });
+    post({ type: "control", id, result: await control(replica, method, args) });
     if (method === "stop") port?.close();
   } catch (error) {
     post({ type: "control", id, error: toSent(error as Error) });
   }
 }
 
-async function control(opened: OpenReplica, method: string, args: unknown[]): Promise<unknown> {
+async function control(replica: InterruptibleReplica, method: string, args: unknown[]): Promise<unknown> {
+  if (method === "stop") return replica.stop();
+  if (method === "outage") return replica.outage(args[0] as number);
+  const { opened } = replica;
   const { node } = opened;
   switch (method) {
     case "status":
@@ -63,12 +90,26 @@ async function control(opened: OpenReplica, method: string, args: unknown[]): Pr
     case "setTls":
       opened.setTls(args[0] as PeerTls);
       return undefined;
-    case "stop":
-      await opened.stop();
+    case "survey":
+      return node.survey();
+    case "backupBegin":
+      return node.backups.begin(args[0] as boolean);
+    case "backupChunk":
+      return node.backups.chunk(args[0] as string, args[1] as number);
+    case "backupEnd":
+      node.backups.end(args[0] as string);
       return undefined;
+    case "recover":
+      opened.requestRecovery(args[0] as { term: number; lost: string[] });
+      return reopen(replica);
     default:
       return node.admin(method as AdminMethod, ...(args as []));
   }
+}
+
+/** Where the first start took any free port, the next one takes the same. */
+function withPort(settings: ReplicaSettings, port: number): ReplicaSettings {
+  return { ...settings, listen: { ...settings.listen, port } };
 }
 
 function toSent(error: Error): SentError {
