@@ -213,7 +213,8 @@ export class Proposals {
 /** The leader's memory of what it has taken in this term, so that a proposal that is sent again is taken once. */
 export class ForwardedOnce {
   #term = 0;
-  readonly #taken = new Map<number, Set<number>>();
+  /** By life of the proposer. Nothing below its highest floor is outstanding: whatever comes of it is a late copy. */
+  readonly #taken = new Map<number, { floor: number; sequences: Set<number> }>();
 
   /** True the first time. */
   take(term: number, floor: number, data: Uint8Array): boolean {
@@ -225,13 +226,14 @@ export class ForwardedOnce {
     const life = from.integer();
     const sequence = from.integer();
     let taken = this.#taken.get(life);
-    if (taken === undefined) this.#taken.set(life, (taken = new Set()));
-    for (const old of taken) {
-      if (old >= floor) break;
-      taken.delete(old);
+    if (taken === undefined) this.#taken.set(life, (taken = { floor, sequences: new Set() }));
+    taken.floor = Math.max(taken.floor, floor);
+    for (const old of taken.sequences) {
+      if (old >= taken.floor) break;
+      taken.sequences.delete(old);
     }
-    if (taken.has(sequence)) return false;
-    taken.add(sequence);
+    if (sequence < taken.floor || taken.sequences.has(sequence)) return false;
+    taken.sequences.add(sequence);
     return true;
   }
 
@@ -240,7 +242,7 @@ export class ForwardedOnce {
     const from = new ByteReader(data);
     const life = from.integer();
     const sequence = from.integer();
-    this.#taken.get(life)?.delete(sequence);
+    this.#taken.get(life)?.sequences.delete(sequence);
     return sequence;
   }
 }
