@@ -50,7 +50,7 @@ export class TestCluster {
   }
 
   /** Adds one node, which counts as started once it serves. */
-  async join(): Promise<ReplicaHandle> {
+  async join(overrides: Partial<ReplicaOptions> = {}): Promise<ReplicaHandle> {
     const at = this.handles.length;
     const common = await this.#common(at);
     const port = await freePort();
@@ -64,6 +64,7 @@ export class TestCluster {
       ...common,
       listen: { host: "127.0.0.1", port },
       mode: { type: "join", grant },
+      ...overrides,
     });
     this.handles.push(handle);
     await until(async () => (await handle.status()).ready, `node${at} to be ready`);
@@ -71,18 +72,17 @@ export class TestCluster {
   }
 
   /** Starts a stopped node again, on its old port. */
-  async restart(at: number): Promise<ReplicaHandle> {
+  async restart(at: number, overrides: Partial<ReplicaOptions> = {}): Promise<ReplicaHandle> {
     const handle = await startReplica({
       ...(await this.#common(at)),
       listen: { host: "127.0.0.1", port: this.handle(at).port },
       mode: { type: "restart" },
+      ...overrides,
     });
     this.handles[at] = handle;
     return handle;
   }
 
-  handle(at: number): ReplicaHandle {
-    const handle = this.handles[at];
   /** Starts the replica of another directory, as a node of this name. Whoever asks stops it. */
   async open(dataDir: string, name: string): Promise<ReplicaHandle> {
     return startReplica({
@@ -94,6 +94,8 @@ export class TestCluster {
     });
   }
 
+  handle(at: number): ReplicaHandle {
+    const handle = this.handles[at];
     if (handle === undefined) throw new Error(`there is no node ${at}`);
     return handle;
   }

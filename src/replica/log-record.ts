@@ -27,6 +27,8 @@ export interface LogRecord {
 
 export interface SegmentHeader {
   number: number;
+  /** Of everything in the segment. */
+  format: number;
   /** The running checksum before the first record. */
   chain: number;
 }
@@ -36,6 +38,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   bytes.writeUInt32LE(segmentMagic, 0);
   bytes.writeUIntLE(header.number, 4, 6);
   bytes.writeUInt32LE(header.chain, 12);
+  bytes.writeUInt16LE(header.format, 16);
   bytes.writeUInt32LE(crc32(bytes.subarray(0, 28)), 28);
   return bytes;
 }
@@ -44,7 +47,9 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | undefine
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.length < segmentHeaderBytes || view.readUInt32LE(0) !== segmentMagic) return undefined;
   if (view.readUInt32LE(28) !== crc32(view.subarray(0, 28))) return undefined;
-  return { number: view.readUIntLE(4, 6), chain: view.readUInt32LE(12) };
+  // The first logs had no format: zero.
+  const format = Math.max(view.readUInt16LE(16), 1);
+  return { number: view.readUIntLE(4, 6), format, chain: view.readUInt32LE(12) };
 }
 
 /** What a record takes on disk: records begin at multiples of 8. */

@@ -7,6 +7,7 @@ import { testLogger } from "./cluster.fixture.ts";
 import { parseMemberId } from "./member-id.ts";
 import { MemoryDisk } from "./memory-disk.fixture.ts";
 import type { Peer, PeerTransportEvents } from "./ports.ts";
+import type { ReplicaConfig } from "./replica-config.ts";
 import { bootstrapState, ReplicaNode } from "./replica-node.ts";
 import type { ReplicaNodeOptions } from "./replica-node.ts";
 import type { JoinGrant, MemberRecord } from "./types.ts";
@@ -16,6 +17,8 @@ interface Machine {
   disk: MemoryDisk;
   state: MemoryStateDirectory;
   peers: MemberRecord[];
+  /** What this machine has of its own. */
+  config: Partial<ReplicaConfig>;
   node: ReplicaNode | undefined;
   events: PeerTransportEvents | undefined;
   known: Set<NodeId>;
@@ -81,7 +84,7 @@ export class ManualWorld {
     return this.start(0);
   }
 
-  async join(more: Partial<MemberRecord> = {}): Promise<ReplicaNode> {
+  async join(more: Partial<MemberRecord> = {}, config: Partial<ReplicaConfig> = {}): Promise<ReplicaNode> {
     const at = this.machines.length;
     const grant = (await this.during(
       this.node(this.leader()).admin("addMember", {
@@ -92,7 +95,7 @@ export class ManualWorld {
         ...more,
       }),
     )) as JoinGrant;
-    this.#addMachine(grant.member).peers = grant.peers;
+    Object.assign(this.#addMachine(grant.member), { peers: grant.peers, config });
     return this.start(at);
   }
 
@@ -103,7 +106,12 @@ export class ManualWorld {
       peers: machine.peers,
       onFatal: (error) => machine.fatal.push(error),
       ...this.#options,
-      config: { segmentBytes: 64 << 10, ...this.#options.config, memberId: machine.member.id },
+      config: {
+        segmentBytes: 64 << 10,
+        ...this.#options.config,
+        ...machine.config,
+        memberId: machine.member.id,
+      },
       ports: {
         clock: this.clock,
         random: this.random,
@@ -183,6 +191,7 @@ export class ManualWorld {
       disk: new MemoryDisk(),
       state: new MemoryStateDirectory(),
       peers: [],
+      config: {},
       node: undefined,
       events: undefined,
       known: new Set(),

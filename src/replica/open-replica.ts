@@ -3,29 +3,24 @@
  * state and peers. Runs in the replica's thread.
  */
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { FatalError } from "#base/errors.ts";
+import { FatalError, StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
 import { FileStateDirectory } from "#store/state-directory.ts";
+import { AddressBook } from "./address-book.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import { FileDisk } from "./disk.ts";
+import type { ReplicaIdentity } from "./identity-file.ts";
+import { copyFiles, readReplicaIdentity, writeDurably, writeReplicaIdentity } from "./identity-file.ts";
 import { newMemberId, parseMemberId } from "./member-id.ts";
+import type { Succession } from "./peer-connection.ts";
 import { TlsTransport } from "./peer-transport.ts";
+import { recoverIfAsked, requestRecovery } from "./recover.ts";
 import { realClock, realRandom } from "./real-ports.ts";
 import { defaultTiming } from "./replica-config.ts";
 import { bootstrapState, ReplicaNode } from "./replica-node.ts";
+import { askForSuccessor, greetingOf, newClusterId, SucceededError } from "./succession.ts";
 import type { MemberRecord, PeerTls, ReplicaOptions } from "./types.ts";
 
 /** The parts of ReplicaOptions that can be sent to a thread. */
@@ -37,19 +32,15 @@ export interface OpenReplica {
   clusterId: string;
   port: number;
   setTls(tls: PeerTls): void;
+  /** The next time it is opened it goes on alone. Throws Conflict while it reaches a majority. */
+  requestRecovery(request: { term: number; lost: string[] }): void;
+  /** Ends it as a crash does. */
+  abandon(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** `replica.json`: whose data this is. Written before anything else and never changed but for `peers`. */
-interface Identity {
-  format: 1;
-  clusterId: string;
-  memberId: string;
-  /** Of a joining replica: whom it can ask until it has a copy of the state. */
-  peers: MemberRecord[];
-  /** The record of this node's former self, whose copy was damaged: the others have, or still have, to be told. */
-  replaces?: MemberRecord;
-}
+/** How long a start waits for peers that don't answer, before it trusts that none knows of a successor. */
+const askSuccessorMs = 1000;
 
 /** Opens what is in the directory. A copy that is damaged is laid aside, and another is got from the other members. */
 export async function openReplica(
@@ -59,7 +50,8 @@ export async function openReplica(
 ): Promise<OpenReplica> {
   const { dataDir, mode } = settings;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const found = readIdentity(dataDir);
+  recoverIfAsked(dataDir, logger);
+  const found = readReplicaIdentity(dataDir);
   const identity = found ?? newIdentity(mode);
   if (found === undefined) clear(dataDir);
   if (
@@ -72,6 +64,17 @@ export async function openReplica(
       "badDataDir",
       `${dataDir} holds the replica of another node: empty it before joining`,
     );
+  }
+  const succession = found === undefined ? undefined : await findSuccession(settings, found);
+  if (found !== undefined && succession !== undefined) {
+    const fresh = beginAnew(dataDir, found, succession);
+    if (fresh !== undefined) {
+      logger.warn("the cluster has gone on without this node: it gets a new copy, as a standby", {
+        former: found.clusterId,
+        cluster: fresh.clusterId,
+      });
+      return open(settings, fresh, logger, onFatal);
+    }
   }
   if (found !== undefined && existsSync(damageMark(dataDir))) {
     const fresh = beginAnew(dataDir, found);
@@ -91,7 +94,7 @@ export async function openReplica(
 
 async function open(
   settings: ReplicaSettings,
-  identity: Identity,
+  identity: ReplicaIdentity,
   logger: Logger,
   onFatal: (error: Error) => void,
 ): Promise<OpenReplica> {
@@ -99,7 +102,24 @@ async function open(
   const isNew = !existsSync(join(dataDir, "replica.json"));
   const { memberId, clusterId } = identity;
   const id = parseMemberId(memberId);
-  const transport = await TlsTransport.listen({ id, clusterId, listen, tls, logger });
+  let node: ReplicaNode | undefined;
+  const transport = await TlsTransport.listen({
+    id,
+    clusterId,
+    listen,
+    tls,
+    logger,
+    ...(settings.advertise === undefined ? {} : { address: settings.advertise }),
+    ...(settings.formats === undefined ? {} : { formats: settings.formats }),
+    addresses: new AddressBook(new Map(Object.entries(settings.peerAddresses ?? {}))),
+    successor: () => successionOfOwn(node),
+    onSucceeded(succession) {
+      if (node === undefined || node.replica.stopped) return;
+      writeDurably(successionPath(dataDir), succession);
+      node.kill();
+      onFatal(new SucceededError(succession));
+    },
+  });
   try {
     const address = settings.advertise ?? `${listen.host}:${transport.port}`;
     const state = new FileStateDirectory(dataDir);
@@ -108,9 +128,13 @@ async function open(
       const { name, apiAddress, failureDomain, witness = false } = mode.member;
       bootstrapState(state, clusterId, { id: memberId, name, address, apiAddress, failureDomain, witness });
     }
-    if (isNew) writeIdentity(dataDir, identity);
-    const node = new ReplicaNode({
-      config: { memberId, timing: { ...defaultTiming, ...settings.timing } },
+    if (isNew) writeReplicaIdentity(dataDir, identity);
+    const opened = new ReplicaNode({
+      config: {
+        memberId,
+        timing: { ...defaultTiming, ...settings.timing },
+        ...(settings.formats === undefined ? {} : { formats: settings.formats }),
+      },
       ports: {
         clock: realClock,
         random: realRandom,
@@ -129,19 +153,38 @@ async function open(
         onFatal(error);
       },
     });
-    node.start();
+    node = opened;
+    opened.start();
     void (async () => {
-      if (identity.replaces !== undefined) await rejoin(node, identity.replaces, memberId, address, logger);
-      await announceAddress(node, memberId, address, logger);
+      if (identity.replaces !== undefined) await rejoin(opened, identity.replaces, memberId, address, logger);
+      const { apiAddress } = settings;
+      await announceAddress(
+        opened,
+        memberId,
+        { address, ...(apiAddress === undefined ? {} : { apiAddress }) },
+        logger,
+      );
     })();
     return {
-      node,
+      node: opened,
       memberId,
       clusterId,
       port: transport.port,
       setTls: (next) => transport.setTls(next),
+      requestRecovery(request) {
+        if (opened.status().ready)
+          throw new StatusError(
+            "Conflict",
+            "this node reaches a majority of the voters: there is nothing to recover",
+          );
+        requestRecovery(dataDir, { ...request, timeMs: realClock.nowMs() });
+      },
+      async abandon() {
+        opened.kill();
+        await transport.close();
+      },
       async stop() {
-        await node.stop();
+        await opened.stop();
         await transport.close();
       },
     };
@@ -155,18 +198,23 @@ async function open(
  * Lays a damaged copy aside and makes a new identity. The old one can't be kept: what it had voted for and
  * acknowledged is not known any more. Undefined when there is nobody else who has a copy.
  */
-function beginAnew(dataDir: string, old: Identity): Identity | undefined {
+function beginAnew(
+  dataDir: string,
+  old: ReplicaIdentity,
+  succession?: Succession,
+): ReplicaIdentity | undefined {
   const members = knownMembers(dataDir, old);
   const own = old.replaces ?? members.find(({ id }) => id === old.memberId);
-  const peers = members.filter(({ id }) => id !== old.memberId && id !== own?.id);
+  const peers = succession?.members ?? members.filter(({ id }) => id !== old.memberId && id !== own?.id);
   if (own === undefined || peers.length === 0) return undefined;
-  const aside = join(dataDir, "damaged");
-  rmSync(aside, { recursive: true, force: true });
-  mkdirSync(aside, { mode: 0o700 });
+  // What a succeeded cluster had written last may be wanted once more: it is never removed by itself.
+  const aside = join(dataDir, succession === undefined ? "damaged" : `superseded-${old.clusterId}`);
+  if (succession === undefined) rmSync(aside, { recursive: true, force: true });
+  mkdirSync(aside, { recursive: true, mode: 0o700 });
   // The identity comes first: an old identity without its log would count as whole.
-  const identity: Identity = {
+  const identity: ReplicaIdentity = {
     format: 1,
-    clusterId: old.clusterId,
+    clusterId: succession?.clusterId ?? old.clusterId,
     memberId: newMemberId(realRandom),
     peers,
     replaces: own,
@@ -174,13 +222,44 @@ function beginAnew(dataDir: string, old: Identity): Identity | undefined {
   writeFileSync(damageMark(dataDir), "a new copy is being begun");
   for (const name of copyFiles)
     if (existsSync(join(dataDir, name))) renameSync(join(dataDir, name), join(aside, name));
-  writeIdentity(dataDir, identity);
+  writeReplicaIdentity(dataDir, identity);
   rmSync(damageMark(dataDir));
+  rmSync(successionPath(dataDir), { force: true });
   return identity;
 }
 
+/** Whether another cluster took the place of this replica's: it heard so while it ran, or a peer says so now. */
+async function findSuccession(
+  settings: ReplicaSettings,
+  identity: ReplicaIdentity,
+): Promise<Succession | undefined> {
+  const { dataDir, tls, peerAddresses = {} } = settings;
+  const path = successionPath(dataDir);
+  if (existsSync(path)) {
+    const heard = JSON.parse(readFileSync(path, "utf8")) as Succession;
+    if (heard.formerIds.includes(identity.clusterId)) return heard;
+  }
+  const peers = knownMembers(dataDir, identity)
+    .filter(({ id }) => id !== identity.memberId && id !== identity.replaces?.id)
+    .map((peer) => ({ ...peer, address: peerAddresses[peer.name] ?? peer.address }));
+  const greeting = greetingOf(parseMemberId(identity.memberId), identity.clusterId);
+  return askForSuccessor({ peers, greeting, tls, timeoutMs: askSuccessorMs });
+}
+
+/** What members of former clusters are told. */
+function successionOfOwn(node: ReplicaNode | undefined): Succession | undefined {
+  const cluster = node?.governor.cluster();
+  if (cluster?.formerIds === undefined || cluster.formerIds.length === 0) return undefined;
+  const { clusterId, formerIds, members } = cluster;
+  return { clusterId, formerIds, members };
+}
+
+function successionPath(dataDir: string): string {
+  return join(dataDir, "succession.json");
+}
+
 /** From the state, if it can be read, else as they were told when this node joined. */
-function knownMembers(dataDir: string, identity: Identity): MemberRecord[] {
+function knownMembers(dataDir: string, identity: ReplicaIdentity): MemberRecord[] {
   for (const directory of [dataDir, join(dataDir, "damaged")]) {
     if (!existsSync(join(directory, "state.db"))) continue;
     try {
@@ -228,31 +307,39 @@ function damageMark(dataDir: string): string {
   return join(dataDir, "damage.txt");
 }
 
-/** A node that comes back under another address tells the others. */
+/** A node that comes back under another address tells the others, as often as it takes. */
 async function announceAddress(
   node: ReplicaNode,
   id: string,
-  address: string,
+  now: { address: string; apiAddress?: string },
   logger: Logger,
 ): Promise<void> {
   while (!node.replica.stopped) {
     const known = node.governor.cluster().members.find((member) => member.id === id);
-    if (known === undefined || known.address === address) return;
+    const same = known?.address === now.address && (now.apiAddress ?? known.apiAddress) === known.apiAddress;
+    if (known === undefined || same) return;
     try {
-      await node.admin("updateMember", id, { address });
-      logger.info("announced the replica's new address", { address });
+      await node.admin("updateMember", id, now);
+      logger.info("announced the replica's new address", now);
       return;
     } catch (error) {
       logger.warn("the replica's new address is not known to the others yet", { error: String(error) });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 1000);
+      });
     }
   }
 }
 
-function newIdentity(mode: ReplicaSettings["mode"]): Identity {
+function newIdentity(mode: ReplicaSettings["mode"]): ReplicaIdentity {
   switch (mode.type) {
     case "bootstrap": {
-      const clusterId = Buffer.from(realRandom.bytes(8)).toString("hex");
-      return { format: 1, clusterId, memberId: mode.member.id ?? newMemberId(realRandom), peers: [] };
+      return {
+        format: 1,
+        clusterId: newClusterId(realRandom),
+        memberId: mode.member.id ?? newMemberId(realRandom),
+        peers: [],
+      };
     }
     case "join": {
       const { clusterId, member, peers } = mode.grant;
@@ -263,32 +350,9 @@ function newIdentity(mode: ReplicaSettings["mode"]): Identity {
   }
 }
 
-const copyFiles = ["state.db", "state.db-wal", "state.db-shm", "log"];
-
 /** What a start left behind that never came as far as an identity. */
 function clear(dataDir: string): void {
   for (const name of copyFiles) {
     rmSync(join(dataDir, name), { recursive: true, force: true });
   }
-}
-
-function readIdentity(dataDir: string): Identity | undefined {
-  const path = join(dataDir, "replica.json");
-  if (!existsSync(path)) return undefined;
-  try {
-    const identity = JSON.parse(readFileSync(path, "utf8")) as Identity;
-    if (identity.format === 1 && typeof identity.memberId === "string") return identity;
-  } catch (cause) {
-    throw new FatalError("badDataDir", `${path} is damaged: restore it or empty the directory`, { cause });
-  }
-  throw new FatalError("badDataDir", `${path} was written by another version of Trivet`);
-}
-
-function writeIdentity(dataDir: string, identity: Identity): void {
-  const path = join(dataDir, "replica.json");
-  const file = openSync(`${path}.new`, "w", 0o600);
-  writeSync(file, JSON.stringify(identity));
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(`${path}.new`, path);
 }

@@ -5,12 +5,29 @@
 
 import type { TLSSocket } from "node:tls";
 import type { NodeId } from "#raft/types.ts";
+import type { FormatRange } from "#store/format.ts";
+import { commonFormat, rangeText, supportedFormats } from "#store/format.ts";
+import type { MemberRecord } from "./types.ts";
 
 export interface Greeting {
   version: 1;
   clusterId: string;
   id: NodeId;
   channel: "raft" | "bulk";
+  /** What the sender's release can read. Absent: format 1 only. */
+  formats?: FormatRange;
+  /** host:port where the sender listens now, whatever is known of it elsewhere. */
+  address?: string;
+  /** In an answer to a member of a cluster that is no more: the one that took its place. */
+  successor?: Succession;
+}
+
+/** A cluster that took the place of others. */
+export interface Succession {
+  clusterId: string;
+  /** The ids of the clusters whose place it took. */
+  formerIds: string[];
+  members: MemberRecord[];
 }
 
 export interface ConnectionEvents {
@@ -19,6 +36,7 @@ export interface ConnectionEvents {
   onClose(reason: string): void;
 }
 
+/** Of the greeting itself, which every release must be able to read. */
 export const protocolVersion = 1 as const;
 const maxFrameBytes = 32 << 20;
 const signOfLifeMs = 1000;
@@ -35,8 +53,11 @@ export class PeerConnection {
   #corked = false;
   #closed = false;
   readonly #timer: NodeJS.Timeout;
+  readonly #formats: FormatRange;
 
-  constructor(socket: TLSSocket, events: ConnectionEvents) {
+  /** A peer with which this node has no format in common is refused. */
+  constructor(socket: TLSSocket, events: ConnectionEvents, formats = supportedFormats) {
+    this.#formats = formats;
     this.#socket = socket;
     this.#events = events;
     socket.setNoDelay(true);
@@ -112,6 +133,14 @@ export class PeerConnection {
       if (greeting.version !== protocolVersion) {
         this.close(
           `the peer speaks version ${greeting.version} of the replica protocol, this node ${protocolVersion}`,
+        );
+        return;
+      }
+      const formats = greeting.formats ?? { min: 1, max: 1 };
+      if (commonFormat(formats, this.#formats) === undefined) {
+        this.close(
+          `the peer's release speaks formats ${rangeText(formats)} of the datastore, this node's ${rangeText(this.#formats)}: ` +
+            "upgrade one release at a time",
         );
         return;
       }

@@ -11,10 +11,14 @@ import type { Server, TLSSocket } from "node:tls";
 import type { Logger } from "#base/ports.ts";
 import { FatalError } from "#base/errors.ts";
 import type { NodeId } from "#raft/types.ts";
+import type { FormatRange } from "#store/format.ts";
+import { supportedFormats } from "#store/format.ts";
 import { formatMemberId } from "./member-id.ts";
-import type { Greeting } from "./peer-connection.ts";
+import { AddressBook } from "./address-book.ts";
+import type { Greeting, Succession } from "./peer-connection.ts";
 import { PeerConnection, protocolVersion } from "./peer-connection.ts";
 import type { Peer, PeerTransport, PeerTransportEvents } from "./ports.ts";
+import { successionOf } from "./succession.ts";
 import type { PeerTls } from "./types.ts";
 
 export interface TlsTransportOptions {
@@ -23,6 +27,16 @@ export interface TlsTransportOptions {
   listen: { host: string; port: number };
   tls: PeerTls;
   logger: Logger;
+  /** What this node's release reads and writes. */
+  formats?: FormatRange;
+  /** host:port under which peers reach this side. Undefined: where it listens. */
+  address?: string;
+  /** Addresses that the peers' records don't have yet. */
+  addresses?: AddressBook;
+  /** What members of clusters are told whose place this one took. */
+  successor?(): Succession | undefined;
+  /** A peer belongs to a cluster that took the place of this one. */
+  onSucceeded?(succession: Succession): void;
 }
 
 type Channel = "raft" | "bulk";
@@ -30,6 +44,8 @@ const channels: Channel[] = ["raft", "bulk"];
 const connectTimeoutMs = 3000;
 const minRetryMs = 50;
 const maxRetryMs = 1000;
+/** How long a refused peer has for reading why. */
+const farewellMs = 1000;
 
 /** One outgoing connection that is made again when it breaks. */
 interface Line {
@@ -50,13 +66,19 @@ export class TlsTransport implements PeerTransport {
   /** Names of the known members. */
   #names = new Map<NodeId, string>();
   readonly #incoming = new Set<PeerConnection>();
+  readonly #addresses: AddressBook;
+  /** As they were set, with the addresses of their records. */
+  #peers: Peer[] = [];
+  readonly #formats: FormatRange;
   #tls: PeerTls;
   #events: PeerTransportEvents | undefined;
   #closed = false;
 
   private constructor(options: TlsTransportOptions) {
     this.#options = options;
+    this.#formats = options.formats ?? supportedFormats;
     this.#tls = options.tls;
+    this.#addresses = options.addresses ?? new AddressBook();
     this.#server = createServer({ ...secure(options.tls), requestCert: true, rejectUnauthorized: true });
     this.#server.on("secureConnection", (socket) => this.#accept(socket));
     this.#server.on("tlsClientError", (error) => {
@@ -91,7 +113,9 @@ export class TlsTransport implements PeerTransport {
     for (const line of this.#lines.values()) this.#connect(line);
   }
 
-  setPeers(peers: Peer[]): void {
+  setPeers(records: Peer[]): void {
+    this.#peers = records;
+    const peers = records.map((peer) => ({ ...peer, address: this.#addresses.current(peer) }));
     const wanted = new Map(peers.map((peer) => [peer.id, peer]));
     this.#names = new Map(peers.flatMap(({ id, name }) => (name === undefined ? [] : [[id, name] as const])));
     for (const [key, line] of this.#lines) {
@@ -155,19 +179,24 @@ export class TlsTransport implements PeerTransport {
       servername: "trivet-replica",
     });
     const opening = setTimeout(() => socket.destroy(new Error("no answer")), connectTimeoutMs);
-    const connection = new PeerConnection(socket, {
-      onGreeting: (greeting) => {
-        clearTimeout(opening);
-        if (!this.#isExpected(line, greeting, socket)) return;
-        line.open = true;
-        line.retryMs = minRetryMs;
+    const connection = new PeerConnection(
+      socket,
+      {
+        onGreeting: (greeting) => {
+          clearTimeout(opening);
+          if (!this.#isExpected(line, greeting, socket)) return;
+          line.open = true;
+          line.retryMs = minRetryMs;
+        },
+        onFrame: (frame) =>
+          this.#events?.onFrame(line.peer.id, frame, (reply) => void connection.send(reply)),
+        onClose: (reason) => {
+          clearTimeout(opening);
+          this.#onLineClosed(line, connection, reason);
+        },
       },
-      onFrame: (frame) => this.#events?.onFrame(line.peer.id, frame, (reply) => void connection.send(reply)),
-      onClose: (reason) => {
-        clearTimeout(opening);
-        this.#onLineClosed(line, connection, reason);
-      },
-    });
+      this.#formats,
+    );
     line.connection = connection;
     socket.once("secureConnect", () => connection.greet(this.#greeting(line.channel)));
   }
@@ -175,6 +204,9 @@ export class TlsTransport implements PeerTransport {
   #isExpected(line: Line, greeting: Greeting, socket: TLSSocket): boolean {
     const right = greeting.id === line.peer.id && greeting.clusterId === this.#options.clusterId;
     if (right && this.#isGenuine(greeting.id, socket)) return true;
+    const succession = successionOf(greeting, this.#options.clusterId);
+    if (succession !== undefined && !this.#closed && this.#isGenuine(greeting.id, socket))
+      this.#options.onSucceeded?.(succession);
     line.connection?.close(`another node answers: ${formatMemberId(greeting.id)}`);
     return false;
   }
@@ -216,29 +248,55 @@ export class TlsTransport implements PeerTransport {
 
   #accept(socket: TLSSocket): void {
     let from: NodeId | undefined;
-    const connection = new PeerConnection(socket, {
-      onGreeting: (greeting) => {
-        if (greeting.clusterId !== this.#options.clusterId) {
-          connection.close("a node of another cluster");
-          return;
-        }
-        if (!this.#isGenuine(greeting.id, socket)) {
-          connection.close("its certificate has the name of another");
-          return;
-        }
-        from = greeting.id;
-        connection.greet(this.#greeting(greeting.channel));
+    const connection = new PeerConnection(
+      socket,
+      {
+        onGreeting: (greeting) => {
+          if (greeting.clusterId !== this.#options.clusterId) {
+            this.#refuse(connection, greeting);
+            return;
+          }
+          if (!this.#isGenuine(greeting.id, socket)) {
+            connection.close("its certificate has the name of another");
+            return;
+          }
+          from = greeting.id;
+          connection.greet(this.#greeting(greeting.channel));
+          this.#learnAddress(greeting);
+        },
+        onFrame: (frame) => {
+          if (from !== undefined) this.#events?.onFrame(from, frame, (reply) => void connection.send(reply));
+        },
+        onClose: () => this.#incoming.delete(connection),
       },
-      onFrame: (frame) => {
-        if (from !== undefined) this.#events?.onFrame(from, frame, (reply) => void connection.send(reply));
-      },
-      onClose: () => this.#incoming.delete(connection),
-    });
+      this.#formats,
+    );
     this.#incoming.add(connection);
   }
 
+  /** A member of a cluster whose place this one took is told so; anybody else only that he is wrong here. */
+  #refuse(connection: PeerConnection, greeting: Greeting): void {
+    const successor = this.#options.successor?.();
+    if (successor?.formerIds.includes(greeting.clusterId) === true) {
+      connection.greet({ ...this.#greeting(greeting.channel), successor });
+      setTimeout(() => connection.close("a node of a former cluster"), farewellMs);
+    } else connection.close("a node of another cluster");
+  }
+
+  /** Only of members with a known name: their certificate has proved that it is them. */
+  #learnAddress({ id, address }: Greeting): void {
+    const peer = this.#peers.find((each) => each.id === id);
+    if (peer?.name === undefined || address === undefined || this.#addresses.current(peer) === address)
+      return;
+    this.#options.logger.info("a peer has another address", { peer: peer.name, address });
+    this.#addresses.learn(peer, address);
+    this.setPeers(this.#peers);
+  }
+
   #greeting(channel: Channel): Greeting {
-    return { version: protocolVersion, clusterId: this.#options.clusterId, id: this.#options.id, channel };
+    const { clusterId, id, listen } = this.#options;
+    const address = this.#options.address ?? `${listen.host}:${this.port}`;
+    return { version: protocolVersion, clusterId, id, channel, address, formats: this.#formats };
   }
 }
 

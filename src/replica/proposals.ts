@@ -12,6 +12,7 @@ import type { Applied } from "#store/store.ts";
 import { ByteReader, ByteWriter } from "#store/bytes.ts";
 import type { Command } from "#store/command.ts";
 import { readCommand, writeCommand } from "#store/command.ts";
+import { checkFormat, supportedFormats } from "#store/format.ts";
 import { noLeaderError, overloadError, stoppedError, timeoutError } from "./errors.ts";
 
 /** What is in a log entry. */
@@ -23,18 +24,26 @@ export interface ProposalRecord {
 }
 
 const scratch = new ByteWriter(4096);
+/** Of the record itself. A later release adds optional fields at the end, or waits until the cluster's format allows more. */
+const proposalFormat = 1;
 
 export function encodeProposal(record: ProposalRecord): Uint8Array {
   const out = scratch.restart();
-  out.integer(record.life).integer(record.sequence);
+  out.integer(proposalFormat).integer(record.life).integer(record.sequence);
   writeCommand(out, record.command);
   // A copy of just its size: the log keeps it in memory for long.
   return out.copy();
 }
 
 export function decodeProposal(data: Uint8Array): ProposalRecord {
-  const from = new ByteReader(data);
+  const from = beginProposal(data);
   return { life: from.integer(), sequence: from.integer(), command: readCommand(from) };
+}
+
+function beginProposal(data: Uint8Array): ByteReader {
+  const from = new ByteReader(data);
+  checkFormat(from.integer(), supportedFormats, "an entry of the log");
+  return from;
 }
 
 /** Who leads, and the ways to it. */
@@ -222,7 +231,7 @@ export class ForwardedOnce {
       this.#term = term;
       this.#taken.clear();
     }
-    const from = new ByteReader(data);
+    const from = beginProposal(data);
     const life = from.integer();
     const sequence = from.integer();
     let taken = this.#taken.get(life);
@@ -239,7 +248,7 @@ export class ForwardedOnce {
 
   /** Raft refused it after all. */
   forget(data: Uint8Array): number {
-    const from = new ByteReader(data);
+    const from = beginProposal(data);
     const life = from.integer();
     const sequence = from.integer();
     this.#taken.get(life)?.sequences.delete(sequence);

@@ -2,6 +2,8 @@
 
 import type { Logger, Random } from "#base/ports.ts";
 import type { NodeId, RaftStorage } from "#raft/types.ts";
+import type { FormatRange } from "#store/format.ts";
+import { supportedFormats } from "#store/format.ts";
 import type { Frame } from "./frames.ts";
 import type { ReplicaTiming } from "./types.ts";
 
@@ -16,6 +18,8 @@ export interface ReplicaConfig {
   snapshotChunkBytes: number;
   /** Deadline of calls, milliseconds. */
   timeoutMs: number;
+  /** What this release reads and writes. */
+  formats: FormatRange;
 }
 
 export const defaultTiming: ReplicaTiming = { tickMs: 50, heartbeatTicks: 2, electionTicks: 10 };
@@ -26,6 +30,7 @@ export const defaultConfig = {
   segmentBytes: 8 << 20,
   snapshotChunkBytes: 256 << 10,
   timeoutMs: 10_000,
+  formats: supportedFormats,
 };
 
 /** What the parts around the core (governor, sessions) add to it. */

@@ -8,6 +8,8 @@ import { FatalError } from "#base/errors.ts";
 import type { WatchHistory } from "#base/watch-hub.ts";
 import type { ConfState, HardState, NodeId } from "#raft/types.ts";
 import type { SnapshotWriter } from "#store/snapshot.ts";
+import type { FormatRange } from "#store/format.ts";
+import { checkFormat } from "#store/format.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import type { Store } from "#store/store.ts";
 import type { ClusterState } from "./cluster-state.ts";
@@ -33,11 +35,14 @@ export class ReplicaState {
   readonly #events: StateEvents;
   #confState: ConfState = noMembers;
   #cluster: ClusterState | undefined;
+  #format = 1;
+  readonly #formats: FormatRange;
   /** Those that were removed have nothing to say. */
   #strangers = new Set<NodeId>();
 
   /** Opens the state. Throws FatalError or SQLite's errors when it is damaged. */
-  constructor(directory: StateDirectory, events: StateEvents) {
+  constructor(directory: StateDirectory, formats: FormatRange, events: StateEvents) {
+    this.#formats = formats;
     this.#directory = directory;
     this.#events = events;
     this.#store = directory.open();
@@ -62,6 +67,11 @@ export class ReplicaState {
   /** Undefined until a first snapshot has come. */
   get cluster(): ClusterState | undefined {
     return this.#cluster;
+  }
+
+  /** In which the cluster's members write their logs and speak. Only ever raised. */
+  get format(): number {
+    return this.#format;
   }
 
   isStranger(id: NodeId): boolean {
@@ -168,7 +178,10 @@ export class ReplicaState {
     );
   }
 
+  /** Throws FatalError "unsupported" when the cluster has gone on to a format that this release does not know. */
   readMembership(): void {
+    this.#format = Number(this.#store.note("format") ?? 1);
+    checkFormat(this.#format, this.#formats, "the cluster's datastore");
     const confState = this.#store.note("confState");
     const cluster = this.#store.note("cluster");
     if (confState !== undefined) this.#confState = JSON.parse(confState) as ConfState;

@@ -24,6 +24,7 @@ import { Applier } from "./applier.ts";
 import { Calls } from "./calls.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import { diskFullError, stoppedError } from "./errors.ts";
+import { FormatKeeper } from "./format-keeper.ts";
 import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
 import { HouseKeeping } from "./house-keeping.ts";
@@ -56,6 +57,7 @@ export class Replica {
   readonly #turns: RaftTurns;
   readonly #frames: PeerFrames;
   readonly #houseKeeping: HouseKeeping;
+  readonly #formatKeeper: FormatKeeper;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #leadership = new LeadershipFeed();
@@ -71,7 +73,7 @@ export class Replica {
     this.#hooks = hooks;
     this.id = parseMemberId(config.memberId);
     const { clock, random, disk, transport, logger } = ports;
-    this.#state = new ReplicaState(ports.state, {
+    this.#state = new ReplicaState(ports.state, config.formats, {
       onReleased: () => this.#turns.ask(),
       retryLater: (retry) => void clock.setTimer(1000, retry),
       onFatal: (error) => this.#die(error),
@@ -80,10 +82,12 @@ export class Replica {
       disk,
       logger,
       segmentBytes: config.segmentBytes,
+      formats: config.formats,
       onFatal: (error) => this.#die(error),
       onFull: (full) => this.#onDiskFull(full),
       retryLater: (retry) => void clock.setTimer(1000, retry),
     });
+    this.log.setFormat(this.#state.format);
     this.#state.reconcile(this.log);
     const life = Buffer.from(random.bytes(6)).readUIntBE(0, 6);
     this.#node = new RawNode(
@@ -98,6 +102,7 @@ export class Replica {
     );
     this.calls = new Calls(clock, transport, {
       ...hooks.handlers,
+      formats: () => this.#formatKeeper.answer(),
       chunk: (from, body) => this.#sender.chunk(from, body),
       snapshotFailed: (from) => {
         if (this.#node.raft.role === "leader") this.#node.reportSnapshot(from, false);
@@ -160,6 +165,18 @@ export class Replica {
       propose: (data) => this.trouble === undefined && this.#proposeHere(data),
       onOther: (from, frame, reply) => hooks.onFrame(from, frame, reply),
       askTurn: () => this.#turns.ask(),
+    });
+    this.#formatKeeper = new FormatKeeper({
+      id: this.id,
+      formats: config.formats,
+      clock,
+      logger,
+      calls: this.calls,
+      state: this.#state,
+      isLeading: () => this.leadership.leading,
+      raise: async (format) => {
+        await this.propose({ type: "note", timeMs: clock.nowMs(), name: "format", value: String(format) });
+      },
     });
     this.#houseKeeping = new HouseKeeping({
       node: this.#node,
@@ -347,6 +364,7 @@ export class Replica {
       this.reads.tick();
       this.proposals.tick();
       this.#houseKeeping.tick(!this.#applier.full);
+      this.#formatKeeper.tick();
       this.#hooks.onTick();
       this.#turns.ask();
     });
@@ -405,6 +423,7 @@ export class Replica {
 
   #updatePeers(): void {
     this.#state.readMembership();
+    this.log.setFormat(this.#state.format);
     const { cluster } = this;
     if (cluster === undefined) return;
     this.ports.transport.setPeers(

@@ -6,6 +6,7 @@
 
 import type { Backend } from "#base/backend.ts";
 import type { Logger } from "#base/ports.ts";
+import type { FormatRange } from "#store/format.ts";
 
 /** A node as the replicas know it. Replicated as part of the state. The id is the identity, the addresses are not. */
 export interface MemberRecord {
@@ -84,7 +85,6 @@ export interface ReplicaStatus {
   trouble: string | undefined;
 }
 
-/** Certificates of the peer connections, PEM. The CA must be the cluster's own: whoever has a certificate of it is a member. */
 /** What a backup is of. */
 export interface BackupInfo {
   clusterId: string;
@@ -117,6 +117,7 @@ export interface ReplicaSurvey {
   leaderId: string | undefined;
 }
 
+/** Certificates of the peer connections, PEM. The CA must be the cluster's own: whoever has a certificate of it is a member. */
 export interface PeerTls {
   ca: string;
   cert: string;
@@ -166,12 +167,14 @@ export interface ReplicaOptions {
   targets?: Partial<RoleTargets>;
   timing?: Partial<ReplicaTiming>;
   logger: Logger;
-  /** How much of the past is kept, by the leader's clock. Default 300,000; 0: never compact automatically. */
   /** host:port of this node's API server, when its record has another. */
   apiAddress?: string;
   /** Where members are now, by name: host:port, for those whose records are out of date. */
   peerAddresses?: Record<string, string>;
+  /** How much of the past is kept, by the leader's clock. Default 300,000; 0: never compact automatically. */
   historyMs?: number;
+  /** What this release reads and writes. Default: what it does; tests pretend to be another release. */
+  formats?: FormatRange;
   /** Called when the replica has died by itself (corrupt log, lost disk): the process must not go on. */
   onFatal?: (error: Error) => void;
 }
@@ -223,9 +226,6 @@ export interface ReplicaHandle {
    * backend refuses with ServiceUnavailable, and watches end. Resolves when it runs again.
    */
   outage(durationMs: number): Promise<void>;
-  /** Ends the replica as a crash does: for tests and drills. */
-  kill(): Promise<void>;
-}
   /**
    * A backup: the state as it is when this resolves, with everything that was acknowledged before, while writes
    * go on. `unconfirmed`: what this replica (of a cluster without a majority) knows. The chunks must be read to their end, or
@@ -236,3 +236,6 @@ export interface ReplicaHandle {
   survey(): Promise<ReplicaSurvey>;
   /** Goes on alone, as the only voter of a new cluster: see `recover.ts`. Refused (Conflict) while a majority is reached. */
   recover(request: { term: number; lost: string[] }): Promise<void>;
+  /** Ends the replica as a crash does: for tests and drills. */
+  kill(): Promise<void>;
+}

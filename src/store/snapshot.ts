@@ -7,11 +7,14 @@
 import { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { ByteReader, ByteWriter, MalformedError } from "./bytes.ts";
+import { checkFormat, supportedFormats } from "./format.ts";
 import type { Store, StorePosition } from "./store.ts";
 import type { HistoryRow, Statements } from "./tables.ts";
 import { openDatabase, prepareStatements } from "./tables.ts";
 
 const rowsPerRead = 64;
+/** Of the chunks themselves; the cluster's format is among the notes. */
+const chunkFormat = 1;
 
 export interface SnapshotChunk {
   bytes: Uint8Array;
@@ -63,7 +66,11 @@ export class SnapshotReader {
       }
     } while (!ended && out.length < sizeBytes);
     const body = out.finish();
-    const framed = new ByteWriter(body.length + 16).integer(crc32(body)).bytes(body).finish();
+    const framed = new ByteWriter(body.length + 16)
+      .integer(chunkFormat)
+      .integer(crc32(body))
+      .bytes(body)
+      .finish();
     return { bytes: framed, next: ended ? undefined : last };
   }
 
@@ -85,6 +92,7 @@ export class SnapshotWriter {
   /** Throws MalformedError for a damaged chunk; nothing of it is kept then. */
   add(chunk: Uint8Array): void {
     const framed = new ByteReader(chunk);
+    checkFormat(framed.integer(), supportedFormats, "a snapshot that another node sends");
     const sum = framed.integer();
     const body = framed.bytes();
     if (crc32(body) !== sum) throw new MalformedError("snapshot chunk with a wrong checksum");

@@ -21,6 +21,7 @@ import type {
 import { StatusError } from "#base/errors.ts";
 import type { TransactionState } from "#base/transaction.ts";
 import {
+  checkFence,
   checkReadRevision,
   compactedError,
   evaluateTransaction,
@@ -32,6 +33,8 @@ import { ByteWriter } from "./bytes.ts";
 import type { CheckpointEvents } from "./checkpoint.ts";
 import { Checkpointer } from "./checkpoint.ts";
 import type { Command } from "./command.ts";
+import { LeaseTable } from "./lease-table.ts";
+import { Moments } from "./moments.ts";
 import type { HistoryRow, Statements } from "./tables.ts";
 import { endOfKeys, openDatabase, prepareStatements } from "./tables.ts";
 
@@ -55,6 +58,8 @@ export interface Applied {
   error?: StatusError;
   events: WatchEvent[];
   revision: number;
+  /** The lease that was granted or revoked. */
+  lease?: string;
 }
 
 /** Used within one call only. Values are large, and a new buffer for each would be garbage outside of V8's sight. */
@@ -90,6 +95,8 @@ export class Store implements TransactionState, WatchHistory {
   #position: StorePosition;
   /** What #position goes back to when a batch is rolled back. */
   #committed: StorePosition;
+  readonly leases: LeaseTable;
+  readonly #moments: Moments;
   #inBatch = false;
   #events: WatchEvent[] = [];
   readonly #given: StoreParts;
@@ -106,6 +113,8 @@ export class Store implements TransactionState, WatchHistory {
     const stored = this.note("position");
     this.#position = stored === undefined ? { ...emptyPosition } : (JSON.parse(stored) as StorePosition);
     this.#committed = { ...this.#position };
+    this.leases = new LeaseTable(this.#statements);
+    this.#moments = new Moments(this.#statements);
   }
 
   get position(): Readonly<StorePosition> {
@@ -143,6 +152,8 @@ export class Store implements TransactionState, WatchHistory {
       this.#position = { ...this.#committed };
       this.#events = [];
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      this.leases.reload();
+      this.#moments.reload();
       throw error;
     } finally {
       this.#inBatch = false;
@@ -156,7 +167,9 @@ export class Store implements TransactionState, WatchHistory {
     assert(term >= this.#position.term, "terms never go back");
     this.#position.index = index;
     this.#position.term = term;
+    const before = this.revision;
     const applied = this.#run(command, term);
+    if (command !== undefined && this.revision > before) this.#moments.note(this.revision, command.timeMs);
     this.#addToChecksum(index, applied);
     return applied;
   }
@@ -186,6 +199,10 @@ export class Store implements TransactionState, WatchHistory {
     }
     const more = request.countOnly === true ? limit !== undefined && count > limit : count > rows.length;
     return { revision: this.revision, kvs: rows.map(toKeyValue), count, more };
+  }
+
+  hasLease(id: string): boolean {
+    return this.leases.granted.has(id);
   }
 
   put(key: string, value: Uint8Array, lease: string, revision: number): KeyValue | undefined {
@@ -348,6 +365,13 @@ export class Store implements TransactionState, WatchHistory {
         case "note":
           this.#statements.setMeta.run(command.name, command.value);
           return { events: [], revision: before };
+        case "leaseGrant":
+          this.leases.grant(command.id, command.ttlSeconds);
+          return { events: [], revision: before, lease: command.id };
+        case "leaseRevoke":
+          checkFence(command.fenceTerm, term);
+          for (const key of this.leases.revoke(command.id)) this.delete(key, undefined, before + 1);
+          return { ...this.#takeEvents(), lease: command.id };
       }
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
@@ -367,6 +391,7 @@ export class Store implements TransactionState, WatchHistory {
     if (revision > this.revision) throw futureRevisionError();
     if (revision <= this.compactRevision) throw compactedError();
     this.#position.compactRevision = revision;
+    this.#moments.compact(revision);
     // One that is still going on looks at its last revision again: its tombstones may go now.
     this.#position.compactCursor = 0;
   }
@@ -376,6 +401,7 @@ export class Store implements TransactionState, WatchHistory {
     const out = checksumScratch.restart();
     out.integer(index).integer(applied.revision).integer(this.compactRevision);
     out.text(applied.error?.reason ?? "");
+    if (applied.lease !== undefined) out.key(applied.lease);
     for (const event of applied.events) {
       writeWatchEvent(out, event.previous === undefined ? event : { type: event.type, kv: event.kv });
     }

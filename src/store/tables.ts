@@ -6,6 +6,7 @@
 
 import { DatabaseSync } from "node:sqlite";
 import type { StatementSync } from "node:sqlite";
+import { checkFormat, supportedFormats } from "./format.ts";
 
 export type Statements = Record<keyof typeof queries, StatementSync>;
 
@@ -26,6 +27,7 @@ export interface HistoryRow {
  */
 export function openDatabase(path: string): DatabaseSync {
   const database = new DatabaseSync(path);
+  checkLayout(database, path);
   database.exec(`
     PRAGMA page_size = 4096;
     PRAGMA journal_mode = WAL;
@@ -46,9 +48,22 @@ export function openDatabase(path: string): DatabaseSync {
     );
     CREATE UNIQUE INDEX IF NOT EXISTS history_by_key ON history (key, revision);
     CREATE INDEX IF NOT EXISTS history_by_revision ON history (revision);
+    CREATE INDEX IF NOT EXISTS history_by_lease ON history (lease) WHERE lease <> '0';
     CREATE TABLE IF NOT EXISTS current (key TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
   `);
   return database;
+}
+
+/** The layout of the tables has a number of its own, in SQLite's header: it says whether the rest can be read at all. */
+function checkLayout(database: DatabaseSync, path: string): void {
+  const { user_version: layout } = database.prepare("PRAGMA user_version").get() as { user_version: number };
+  try {
+    checkFormat(Math.max(layout, 1), supportedFormats, `the state ${path}`);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  if (layout === 0) database.exec(`PRAGMA user_version = ${supportedFormats.max}`);
 }
 
 export function prepareStatements(database: DatabaseSync): Statements {
@@ -88,6 +103,10 @@ const queries = {
   getMeta: "SELECT value FROM meta WHERE name = ?",
   setMeta:
     "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+  removeMeta: "DELETE FROM meta WHERE name = ?",
+  metaFrom: "SELECT name, value FROM meta WHERE name >= ? AND name < ?",
+  keysOfLease:
+    "SELECT h.key FROM history h JOIN current c ON c.key = h.key AND c.id = h.id WHERE h.lease = ? AND h.lease <> '0' ORDER BY h.key",
   allMeta: "SELECT name, value FROM meta ORDER BY name",
 } as const;
 
