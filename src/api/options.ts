@@ -36,6 +36,8 @@ export interface ApiServerOptions {
   ownUser?: HttpUser;
   /** Default 400 reads and 200 writes at once, upstream's numbers. */
   maxInFlight?: { reading: number; writing: number };
+  /** What else `/metrics` tells, in Prometheus' text format: the datastore's numbers. */
+  moreMetrics?: () => Promise<string>;
   /** Create namespaces, roles, priority classes and the `kubernetes` Service at start. Default true. */
   bootstrap?: boolean;
 }

@@ -3,6 +3,8 @@
  * handler serves in-process callers and the network alike.
  */
 import { assert } from "#base/assert.ts";
+import { exposition } from "#base/exposition.ts";
+import type { Family } from "#base/exposition.ts";
 import type { HttpHandler, HttpRoute } from "#base/http.ts";
 import type { ExtensionResource } from "#kinds/extension.ts";
 import type { AnyKind } from "#kinds/kind.ts";
@@ -94,7 +96,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
           : { address: listener.address.host, port: listener.address.port });
       return known === undefined ? "" : `${known.address}:${known.port}`;
     },
-    metrics: () => metricsText(dispatcher, hub),
+    metrics: async () => exposition(ownFamilies(dispatcher, hub)) + ((await options.moreMetrics?.()) ?? ""),
     openApi: async (request) => serveOpenApi(openApi, request.http),
   });
   const dispatcher: Dispatcher = new Dispatcher({
@@ -201,17 +203,26 @@ function addResources(registry: ResourceRegistry, resources: readonly ExtensionR
   };
 }
 
-function metricsText(dispatcher: Dispatcher, hub: WatchHub): string {
-  const lines = [
-    "# HELP apiserver_requests_total Requests answered, by status code.",
-    "# TYPE apiserver_requests_total counter",
-    ...[...dispatcher.answered].map(([code, count]) => `apiserver_requests_total{code="${code}"} ${count}`),
-    "# HELP apiserver_watch_cache_revision Revision up to which the caches have seen everything.",
-    "# TYPE apiserver_watch_cache_revision gauge",
-    `apiserver_watch_cache_revision ${hub.revision}`,
-    "# HELP process_resident_memory_bytes Resident memory of the process.",
-    "# TYPE process_resident_memory_bytes gauge",
-    `process_resident_memory_bytes ${process.memoryUsage.rss()}`,
+function ownFamilies(dispatcher: Dispatcher, hub: WatchHub): Family[] {
+  const answered = [...dispatcher.answered];
+  return [
+    {
+      name: "apiserver_requests_total",
+      help: "Requests answered, by status code.",
+      type: "counter",
+      samples: answered.map(([code, count]) => ({ labels: { code: String(code) }, value: count })),
+    },
+    {
+      name: "apiserver_watch_cache_revision",
+      help: "Revision up to which the caches have seen everything.",
+      type: "gauge",
+      samples: [{ value: hub.revision }],
+    },
+    {
+      name: "process_resident_memory_bytes",
+      help: "Resident memory of the process.",
+      type: "gauge",
+      samples: [{ value: process.memoryUsage.rss() }],
+    },
   ];
-  return `${lines.join("\n")}\n`;
 }

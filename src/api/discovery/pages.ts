@@ -23,7 +23,7 @@ export interface PagesOptions {
   tokens: ServiceAccountTokens;
   /** host:port that discovery names. */
   address: () => string;
-  metrics: () => string;
+  metrics: () => Promise<string>;
   openApi: ((request: ApiRequest) => Promise<HttpResponse | undefined>) | undefined;
 }
 
@@ -75,10 +75,10 @@ export class DiscoveryPages {
       case "apis":
         return this.#groupsPage(request, segments);
       case "metrics":
-        return () => ({
+        return async () => ({
           status: 200,
           headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8; escaping=values" },
-          body: Buffer.from(this.#options.metrics()),
+          body: Buffer.from(await this.#options.metrics()),
         });
       case ".well-known":
         if (second !== "openid-configuration" || third !== undefined) return undefined;

@@ -1,0 +1,155 @@
+/**
+ * Watches over one replica in its thread: puts meters on its ports and calls, asks each peer for a round trip
+ * now and then, notices when the thread was held up, and answers with all of it when Prometheus asks.
+ */
+
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
+import type { Backend } from "#base/backend.ts";
+import { exposition } from "#base/exposition.ts";
+import type { Timer } from "#base/ports.ts";
+import { measuredBackend } from "./measured-backend.ts";
+import type { SlowRequestOptions } from "./measured-backend.ts";
+import { measuredPorts } from "./measured-ports.ts";
+import { formatMemberId, parseMemberId } from "./member-id.ts";
+import { ReplicaMeter } from "./meter.ts";
+import { replicaFamilies } from "./metrics.ts";
+import type { ThreadNow } from "./metrics.ts";
+import type { ReplicaPorts } from "./ports.ts";
+import type { ReplicaNode } from "./replica-node.ts";
+
+const lookMs = 50;
+/** The thread counts as held up when a look comes this much too late. */
+const lateMs = 25;
+const probeMs = 5000;
+const probeTimeoutMs = 4000;
+const delayWindowMs = 60_000;
+const activeMs = 5000;
+/** Counting keys reads an index: not for every scraper anew. */
+const recountMs = 15_000;
+
+/** What a replica answers to `probe`: nothing, at once. */
+export const probeHandlers = { probe: () => new Uint8Array(0) };
+
+export class ReplicaMonitor {
+  readonly meter = new ReplicaMeter();
+  readonly ports: ReplicaPorts;
+  readonly #delay = monitorEventLoopDelay({ resolution: 10 });
+  #node: ReplicaNode | undefined;
+  #timer: Timer | undefined;
+  #lookedMs: number;
+  #probedMs = -Infinity;
+  #delayResetMs: number;
+  #leader: { id: number; term: number } = { id: 0, term: 0 };
+  #counted = { keys: 0, atMs: -Infinity };
+  #stopped = false;
+
+  /** The replica is to be given `ports` instead of its own. */
+  constructor(ports: ReplicaPorts) {
+    this.ports = measuredPorts(ports, this.meter);
+    this.#lookedMs = this.#delayResetMs = ports.clock.monotonicMs();
+  }
+
+  start(node: ReplicaNode): void {
+    this.#node = node;
+    this.#delay.enable();
+    this.#arm();
+  }
+
+  /** The same backend with a meter on its calls. */
+  backend<B extends Backend>(backend: B, options?: SlowRequestOptions): B {
+    return measuredBackend(backend, this.meter, this.ports.clock, this.ports.logger, options);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#delay.disable();
+  }
+
+  /** In Prometheus' text format. */
+  text(): string {
+    const node = this.#node;
+    if (node === undefined || node.replica.stopped) return "";
+    const { replica } = node;
+    const nowMs = this.ports.clock.monotonicMs();
+    const status = node.status();
+    return exposition(
+      replicaFamilies(this.meter, {
+        status,
+        isLeader: replica.leadership.leading,
+        isLearner: replica.confState.learners.includes(replica.id),
+        keys: this.#keys(nowMs),
+        watchers: replica.hub.size,
+        activePeers: [...replica.heardMs]
+          .filter(([, atMs]) => nowMs - atMs < activeMs)
+          .map(([id]) => formatMemberId(id)),
+        thread: this.#thread(),
+      }),
+    );
+  }
+
+  #arm(): void {
+    this.#timer = this.ports.clock.setTimer(lookMs, () => {
+      if (this.#stopped) return;
+      this.#look();
+      this.#arm();
+    });
+  }
+
+  #look(): void {
+    const replica = this.#node?.replica;
+    if (replica === undefined || replica.stopped) return;
+    const { spans } = this.meter;
+    const before = this.#lookedMs;
+    const now = (this.#lookedMs = this.ports.clock.monotonicMs());
+    if (now - before > lookMs + lateMs) spans.add("thread", before + lookMs, now);
+    const { softState, hardState } = replica.raftStatus;
+    const leader = { id: softState.leader, term: hardState.term };
+    if (leader.id === 0) spans.add("no leader", before, now);
+    else if (leader.id !== this.#leader.id || leader.term !== this.#leader.term) {
+      this.meter.leaderChanges++;
+      this.#leader = leader;
+    }
+    if (now - this.#delayResetMs > delayWindowMs) {
+      this.#delay.reset();
+      this.#delayResetMs = now;
+    }
+    if (now - this.#probedMs < probeMs) return;
+    this.#probedMs = now;
+    for (const { id } of replica.cluster?.members ?? []) void this.#probe(id);
+  }
+
+  async #probe(id: string): Promise<void> {
+    const replica = this.#node!.replica;
+    const to = parseMemberId(id);
+    if (to === replica.id) return;
+    const startedMs = this.ports.clock.monotonicMs();
+    try {
+      await replica.calls.call(to, "probe", new Uint8Array(0), probeTimeoutMs);
+    } catch {
+      return; // out of reach: there is no round trip to measure
+    }
+    this.meter.peer(id).roundTripSeconds.observe((this.ports.clock.monotonicMs() - startedMs) / 1000);
+  }
+
+  #keys(nowMs: number): number {
+    if (nowMs - this.#counted.atMs > recountMs) {
+      const { store } = this.#node!.replica;
+      this.#counted = { keys: store.read({ key: "\0", end: "\0", countOnly: true }).count, atMs: nowMs };
+    }
+    return this.#counted.keys;
+  }
+
+  #thread(): ThreadNow {
+    const seconds = (nanoseconds: number) => nanoseconds / 1e9;
+    const delay = this.#delay;
+    return {
+      activeSeconds: performance.eventLoopUtilization().active / 1000,
+      delaySeconds: [
+        { quantile: "0.5", seconds: seconds(delay.percentile(50)) },
+        { quantile: "0.99", seconds: seconds(delay.percentile(99)) },
+        { quantile: "1", seconds: seconds(delay.max) },
+      ],
+    };
+  }
+}
