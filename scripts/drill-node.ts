@@ -49,7 +49,7 @@ const replica = await startReplica({
   logger,
   historyMs: 120_000,
   onFatal(error) {
-    logger.error("the replica has died", { error: error.message });
+    logger.error("the replica has died", { error: error.stack ?? error.message });
     process.exit(70);
   },
 });

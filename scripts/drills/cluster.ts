@@ -1,5 +1,5 @@
 /** The drilled cluster: three lab hosts with a datastore each, how it is made, and when it counts as healthy. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLab, openLab } from "#lab/lab.ts";
 import type { Lab } from "#lab/lab.ts";
@@ -30,7 +30,7 @@ export class DrillCluster {
       nodes: 3,
       subnet: "10.66.80.0/24",
       delayMs: 0,
-      diskSizeMiB: 160,
+      diskSizeMiB: 600,
       movableClocks: true,
     });
     const cluster = new DrillCluster(lab);
@@ -95,6 +95,21 @@ export class DrillCluster {
 
   log(name: string): string {
     return readFileSync(join(this.lab.dir, "logs", `${name}-trivet.log`), "utf8");
+  }
+
+  /** What is on the nodes' disks. */
+  disks(): string {
+    return this.names
+      .map((name) => {
+        const path = this.lab.pathOf(name, "/var/lib");
+        const { bavail, blocks, bsize } = statfsSync(path);
+        const files = readdirSync(path, { recursive: true, encoding: "utf8" }).map((file) => {
+          const size = statSync(join(path, file), { throwIfNoEntry: false })?.size ?? 0;
+          return `  ${String(size).padStart(10)} ${file}`;
+        });
+        return `${name}: ${bavail * bsize} of ${blocks * bsize} bytes free\n${files.join("\n")}\n`;
+      })
+      .join("");
   }
 
   async down(): Promise<void> {

@@ -141,19 +141,19 @@ export const faults: Fault[] = [
   {
     name: "the leader's disk is full",
     holdMs: 6000,
-    valueBytes: 32_768,
+    valueBytes: 16_384,
     begin: ({ cluster, leader }) => cluster.lab.fillDisk(leader),
   },
   {
     name: "a follower's disk is full",
     holdMs: 6000,
-    valueBytes: 32_768,
+    valueBytes: 16_384,
     begin: ({ cluster, followers }) => cluster.lab.fillDisk(followers[0]),
   },
   {
     name: "a full disk, and kill -9 of that node",
     holdMs: 2500,
-    valueBytes: 32_768,
+    valueBytes: 16_384,
     begin: async ({ cluster, leader }) => {
       await cluster.lab.fillDisk(leader);
       await new Promise((resolve) => setTimeout(resolve, 2500));

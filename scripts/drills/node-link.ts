@@ -10,6 +10,7 @@ const retryMs = 100;
 /** After which a silent node counts as gone: as clients of a real cluster would have it. */
 const silenceMs = 3000;
 const callTimeoutMs = 5000;
+const tickMs = 500;
 
 export class NodeLink {
   readonly name: string;
@@ -20,13 +21,14 @@ export class NodeLink {
   #framed: FramedSocket | undefined;
   #backend: BackendClient | undefined;
   #lastId = 0;
+  #tickedMs = performance.now();
   #closed = false;
 
   constructor(name: string, host: string, port: number) {
     this.name = name;
     this.#host = host;
     this.#port = port;
-    this.#timer = setInterval(() => this.#tick(), 500);
+    this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#connect();
   }
 
@@ -65,6 +67,11 @@ export class NodeLink {
   }
 
   #tick(): void {
+    const now = performance.now();
+    const wasLate = now - this.#tickedMs > 4 * tickMs;
+    this.#tickedMs = now;
+    // Whoever has been busy himself has not listened either: what has come meanwhile is read first.
+    if (wasLate) return;
     this.#backend?.tick(silenceMs);
     if (this.#backend?.failure !== undefined) this.#framed?.close("silent");
   }

@@ -96,6 +96,7 @@ function keep(cluster: DrillCluster, number: number, seed: number, result: Round
     writeFileSync(join(target, `${name}.log`), lines);
   }
   cpSync(join(cluster.lab.dir, "lab.json"), join(target, "lab.json"));
+  writeFileSync(join(target, "disks.txt"), cluster.disks());
   writeFileSync(join(target, "violations.txt"), `${result.fault}\n${result.violations.join("\n")}\n`);
   return [
     ...result.violations.slice(0, 10).map((line) => `  VIOLATION ${line.slice(0, 1500)}`),
