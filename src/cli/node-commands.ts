@@ -5,6 +5,8 @@ import { dirname, join } from "node:path";
 import { readIdentity } from "#cluster/identity.ts";
 import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
+import type { MoveFlags } from "./moved-node.ts";
+import { noteMove } from "./moved-node.ts";
 import { removeUnit, stopNode } from "./process-control.ts";
 import { requireRoot } from "./system.ts";
 import { isOurs, startAndWait } from "./up.ts";
@@ -13,10 +15,11 @@ const stopTimeoutMs = 30_000;
 
 export async function startCommand(
   context: CommandContext,
-  flags: { dataDir: string; timeout: string },
+  flags: MoveFlags & { timeout: string },
 ): Promise<void> {
   requireRoot("start");
   requireNode(flags.dataDir);
+  noteMove(context, flags);
   await startAndWait(context, { ...flags, start: true });
 }
 
@@ -30,7 +33,7 @@ export async function stopCommand(context: CommandContext, flags: { dataDir: str
 
 export async function restartCommand(
   context: CommandContext,
-  flags: { dataDir: string; timeout: string },
+  flags: MoveFlags & { timeout: string },
 ): Promise<void> {
   await stopCommand(context, flags);
   await startCommand(context, flags);

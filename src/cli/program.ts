@@ -4,20 +4,20 @@ import { FatalError, exitCodes } from "#base/errors.ts";
 import { addonsCommand, disableCommand, enableCommand } from "./addons.ts";
 import type { CommandContext } from "./context.ts";
 import { defaultDataDir } from "./context.ts";
+import { backupCommand } from "./backup-command.ts";
 import { demoCommand } from "./demo.ts";
 import { drillCommand } from "./drill.ts";
 import { configCommand, kubectlCommand } from "./kubectl.ts";
 import { addNodeCommand, joinCommand, leaveCommand, removeNodeCommand } from "./membership-commands.ts";
 import { resetCommand, restartCommand, startCommand, stopCommand } from "./node-commands.ts";
+import { recoverCommand } from "./recover-command.ts";
+import { restoreCommand } from "./restore-command.ts";
 import { statusCommand } from "./status.ts";
 import { upCommand } from "./up.ts";
 import { parseVoters, votersCommand } from "./voters.ts";
 
 /** Commands of the contract that a later version brings. */
 const toCome: Record<string, string> = {
-  backup: "write a backup of the cluster's state to a file",
-  restore: "make a cluster from a backup",
-  recover: "bring a cluster back that has lost its majority",
   inspect: "collect what a bug report needs",
   certs: "show and renew certificates",
   sql: "query the cluster's state with SQL",
@@ -38,12 +38,16 @@ export function createProgram(context: CommandContext): Command {
     .action((flags) => upCommand(context, flags));
   dataDir(program.command("start").description("start the node in the background and wait until it is Ready"))
     .option("--timeout <seconds>", "how long to wait", "120")
+    .option("--address <ip>", "the address that this node has moved to")
+    .option("--peers <list>", "where the other nodes are now: NAME=ADDRESS,NAME=ADDRESS")
     .action((flags) => startCommand(context, flags));
   dataDir(program.command("stop").description("stop the node; its containers go on running")).action(
     (flags) => stopCommand(context, flags),
   );
   dataDir(program.command("restart").description("stop and start the node"))
     .option("--timeout <seconds>", "how long to wait", "120")
+    .option("--address <ip>", "the address that this node has moved to")
+    .option("--peers <list>", "where the other nodes are now: NAME=ADDRESS,NAME=ADDRESS")
     .action((flags) => restartCommand(context, flags));
   dataDir(program.command("reset").description("remove the node with all its containers and data"))
     .option("--yes", "do it without asking")
@@ -126,6 +130,7 @@ export function createProgram(context: CommandContext): Command {
   dataDir(program.command("config").description("print the administrator's kubeconfig")).action((flags) =>
     configCommand(context, flags),
   );
+  addRecoveryCommands(program, context);
   addImageCommands(program, context);
   addAddonCommands(program, context);
   for (const [name, description] of Object.entries(toCome))
@@ -167,6 +172,36 @@ function explain(error: unknown): string {
     return `${path} is for root only: run this command with sudo`;
   if (code === "ENOSPC") return "the disk is full: make room and try again";
   return error instanceof Error ? error.message : String(error);
+}
+
+function addRecoveryCommands(program: Command, context: CommandContext): void {
+  dataDir(
+    program
+      .command("backup <file>")
+      .description('write a backup of the cluster to a file ("-": standard output)'),
+  )
+    .option("--force", "replace a file of this name")
+    .option("--unconfirmed", "without asking a majority: what this node has")
+    .option("--verify", "check a backup instead of taking one")
+    .action((file, flags) => backupCommand(context, file, flags));
+  nodeFlags(
+    program.command("restore <file>").description("make a one-node cluster from a backup, on this machine"),
+  )
+    .option("--at <moment>", "as it was at this revision or time, as far as the backup's history reaches")
+    .option(
+      "--take-over",
+      "the other nodes of the old cluster are taken into the restored one when they meet it",
+    )
+    .option("--dry-run", "check the backup and say what would be done")
+    .option("--yes", "lay the node that is here aside without asking")
+    .action((file, flags) => restoreCommand(context, file, flags));
+  dataDir(
+    program.command("recover").description("go on after the majority of the voters is lost, on a survivor"),
+  )
+    .option("--dry-run", "say who is alive and what would be done")
+    .option("--yes", "do it without asking")
+    .option("--timeout <seconds>", "how long to wait until the cluster goes on", "120")
+    .action((flags) => recoverCommand(context, flags));
 }
 
 function addImageCommands(program: Command, context: CommandContext): void {

@@ -140,6 +140,11 @@ export function defaultAddress(): string {
   return "127.0.0.1";
 }
 
+/** All addresses that the machine has now. */
+export function machineAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((each) => (each ?? []).map(({ address }) => address));
+}
+
 function holder(port: number): string {
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
   for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {

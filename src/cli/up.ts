@@ -100,6 +100,7 @@ export function describeNode(flags: NodeFlags): NewNode {
     ports: {
       api: port(flags.apiPort, "--api-port", defaultPorts.api),
       peer: port(flags.peerPort, "--peer-port", defaultPorts.peer),
+    ...(flags.address === undefined ? {} : { addressGiven: true }),
       agent: port(flags.agentPort, "--agent-port", defaultPorts.agent),
     },
   };

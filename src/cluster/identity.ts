@@ -33,6 +33,8 @@ export interface NodeIdentity {
   address: string;
   failureDomain: string;
   ports: NodePorts;
+  /** It was given by the node's owner, and is not replaced when the machine has another one. */
+  addressGiven?: boolean;
   settings: ClusterSettings;
   /** For workers: host:port of the API servers known at the last start. */
   endpoints: string[];

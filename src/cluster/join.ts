@@ -22,6 +22,8 @@ export interface NewNode {
   dataDir: string;
   name: string;
   address: string;
+  /** The address was chosen by the owner, not found. */
+  addressGiven?: boolean;
   failureDomain: string;
   ports: NodePorts;
 }
@@ -36,6 +38,7 @@ export async function createCluster(
     name: node.name,
     role: "control-plane",
     address: node.address,
+    ...(node.addressGiven === true ? { addressGiven: true } : {}),
     failureDomain: node.failureDomain,
     ports: node.ports,
     settings,
@@ -79,6 +82,7 @@ export async function joinCluster(
     name: node.name,
     role,
     address: node.address,
+    ...(node.addressGiven === true ? { addressGiven: true } : {}),
     failureDomain: node.failureDomain,
     ports: node.ports,
     settings: answer.settings,

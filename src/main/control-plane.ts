@@ -14,7 +14,10 @@ import type { ApiClient, ResourceName } from "#client/types.ts";
 import type { NodeIdentity } from "#cluster/identity.ts";
 import { writeIdentity } from "#cluster/identity.ts";
 import type { ManagementOptions } from "#cluster/management.ts";
+import { createBackupRoute } from "#cluster/backup.ts";
 import { createManagement } from "#cluster/management.ts";
+import { readPeerAddresses, removePeerAddresses } from "#cluster/peer-addresses.ts";
+import { createRecoveryRoute } from "#cluster/recovery.ts";
 import { ensureNodePki } from "#cluster/pki.ts";
 import type { NodePki } from "#cluster/pki.ts";
 import { readRequest, signAsRequested } from "#cluster/certificate-requests.ts";
@@ -71,6 +74,7 @@ export async function startControlPlane(
     writeKubeconfig(paths.kubeconfig, apiUrl, pki);
     await api.ready();
     serving.client = as(masters);
+    removePeerAddresses(dataDir);
     // Before, only masters could ask; now roles say who else may: the dashboard's users.
     api.addRoute({
       prefix: "/trivet/v1/status",
@@ -124,7 +128,13 @@ function replicaOptions(
   return {
     dataDir: paths.replica,
     listen: { host: options.apiOnly ? "127.0.0.1" : "0.0.0.0", port: ports.peer },
-    ...(options.apiOnly ? {} : { advertise: `${address}:${ports.peer}` }),
+    ...(options.apiOnly
+      ? {}
+      : {
+          advertise: `${address}:${ports.peer}`,
+          apiAddress: `${address}:${ports.api}`,
+          peerAddresses: readPeerAddresses(paths.dataDir),
+        }),
     tls: { ca: pki.authorities.peer.certificate, cert: pki.peer.certificate, key: pki.peer.key },
     mode:
       identity.state === "ready"
@@ -166,7 +176,11 @@ async function startApi(
     serviceCidr: settings.serviceCidr,
     nodePorts: { first, last },
     advertise: { address, port: options.apiPort ?? ports.api },
-    extraRoutes: [{ prefix: "/trivet/v1/", handler: management }],
+    extraRoutes: [
+      { prefix: "/trivet/v1/", handler: management },
+      { prefix: "/trivet/v1/backup", handler: backupRoute(identity, pki, replica) },
+      { prefix: "/trivet/v1/recovery", handler: createRecoveryRoute(replica) },
+    ],
     agentDialer: tlsAgentDialer({
       ca: pki.authorities.cluster.certificate,
       cert: pki.apiClient.certificate,
@@ -186,6 +200,17 @@ async function startApi(
 
 function startControllers(
   identity: NodeIdentity,
+function backupRoute(identity: NodeIdentity, pki: NodePki, replica: ReplicaHandle): HttpHandler {
+  return createBackupRoute({
+    replica,
+    node: identity.name,
+    version,
+    authorities: pki.authorities,
+    settings: identity.settings,
+    nowMs: () => systemClock.nowMs(),
+  });
+}
+
   pki: NodePki,
   replica: ReplicaHandle,
   client: ApiClient,

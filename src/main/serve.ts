@@ -2,10 +2,11 @@
 import { mkdirSync } from "node:fs";
 import type { ServeOptions } from "#cli/context.ts";
 import { removePidFile, writePidFile, findNode } from "#cli/process-control.ts";
-import { defaultAddress } from "#cli/system.ts";
+import { defaultAddress, machineAddresses } from "#cli/system.ts";
 import { createCluster } from "#cluster/join.ts";
 import type { NodeIdentity } from "#cluster/identity.ts";
-import { defaultPorts, defaultSettings, readIdentity } from "#cluster/identity.ts";
+import { defaultPorts, defaultSettings, readIdentity, writeIdentity } from "#cluster/identity.ts";
+import { followAddress } from "#cluster/moved-address.ts";
 import { hostname } from "node:os";
 import { createLogger } from "./logger.ts";
 
@@ -21,8 +22,10 @@ export async function serve(options: ServeOptions): Promise<void> {
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   if (findNode(options.dataDir) !== undefined)
     throw new Error(`a node already runs in ${options.dataDir}: "trivet stop" stops it`);
-  const identity = readIdentity(options.dataDir) ?? (await newCluster(options, components));
   const logger = createLogger("node");
+  const known = readIdentity(options.dataDir);
+  const identity =
+    known === undefined ? await newCluster(options, components) : moved(options.dataDir, known, logger);
   writePidFile(options.dataDir);
   const stop = whenAskedToStop();
   try {
@@ -59,6 +62,20 @@ async function start(
   });
 }
 
+/** A machine that has another address now goes on as the same node: its keys are its identity. */
+function moved(
+  dataDir: string,
+  identity: NodeIdentity,
+  logger: ReturnType<typeof createLogger>,
+): NodeIdentity {
+  if (identity.ports.peer === 0) return identity;
+  const now = followAddress(identity, { addresses: machineAddresses(), default: defaultAddress });
+  if (now === undefined) return identity;
+  logger.warn("this node has another address", { from: identity.address, to: now.address });
+  writeIdentity(dataDir, now);
+  return now;
+}
+
 /** A data directory without a node becomes the first node of a new cluster. */
 async function newCluster(options: ServeOptions, components: string): Promise<NodeIdentity> {
   const apiOnly = components === "api";
@@ -66,6 +83,7 @@ async function newCluster(options: ServeOptions, components: string): Promise<No
     {
       dataDir: options.dataDir,
       name: (options.name ?? hostname()).toLowerCase(),
+      ...(options.address === undefined ? {} : { addressGiven: true }),
       address: options.address ?? (apiOnly ? "127.0.0.1" : defaultAddress()),
       failureDomain: options.failureDomain ?? "",
       ports: apiOnly ? { api: options.port ?? defaultPorts.api, peer: 0, agent: 0 } : defaultPorts,

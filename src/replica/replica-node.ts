@@ -8,17 +8,19 @@ import { StatusError } from "#base/errors.ts";
 import type { Timer } from "#base/ports.ts";
 import type { NodeId } from "#raft/types.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
+import { BackupSource } from "./backup-source.ts";
 import { noLeaderError } from "./errors.ts";
 import type { MemberUpdate, NewMember } from "./governor.ts";
 import { Governor } from "./governor.ts";
-import { parseMemberId } from "./member-id.ts";
+import { Lessor } from "./lessor.ts";
+import { formatMemberId, parseMemberId } from "./member-id.ts";
 import { NodeBackend } from "./node-backend.ts";
 import type { ReplicaPorts } from "./ports.ts";
 import { Replica } from "./replica.ts";
 import type { ReplicaConfig } from "./replica-config.ts";
 import { defaultConfig } from "./replica-config.ts";
 import { StatusFeed } from "./status-feed.ts";
-import type { JoinGrant, MemberRecord, ReplicaStatus, RoleTargets } from "./types.ts";
+import type { JoinGrant, MemberRecord, ReplicaStatus, ReplicaSurvey, RoleTargets } from "./types.ts";
 
 /** What the cluster's members can be asked to do; executed by the leader. */
 export interface AdminCalls {
@@ -70,7 +72,9 @@ export class ReplicaNode {
   readonly replica: Replica;
   readonly governor: Governor;
   readonly backend: Backend;
+  readonly backups: BackupSource;
   readonly #backend: NodeBackend;
+  readonly #lessor: Lessor;
   readonly #options: ReplicaNodeOptions;
   #statusFeed: StatusFeed | undefined;
   #timer: Timer | undefined;
@@ -86,10 +90,15 @@ export class ReplicaNode {
       onPeerLost: (peer) => this.#backend.onPeerLost(peer),
       onTick: () => {
         this.governor.onTick();
+        this.#lessor.onTick();
         this.#statusFeed?.tick(this.replica.ports.clock.monotonicMs());
       },
       onChange: () => this.#statusFeed?.ask(),
-      handlers: { admin: (_, body) => this.#onAdmin(body) },
+      handlers: {
+        admin: (_, body) => this.#onAdmin(body),
+        backup: (_, body) => this.backups.serve(body),
+        lease: (_, body) => this.#lessor.serve(body),
+      },
       onFatal: (error) => options.onFatal(error),
     });
     this.governor = new Governor(this.replica, {
@@ -101,8 +110,10 @@ export class ReplicaNode {
         options.onFatal(error);
       },
     });
-    this.#backend = new NodeBackend(this.replica, this.governor);
+    this.#lessor = new Lessor(this.replica);
+    this.#backend = new NodeBackend(this.replica, this.governor, this.#lessor);
     this.backend = this.#backend;
+    this.backups = new BackupSource(this.replica, this.governor);
   }
 
   start(): void {
@@ -147,6 +158,28 @@ export class ReplicaNode {
     this.#statusFeed = new StatusFeed(() => this.status(), callback);
   }
 
+  survey(): ReplicaSurvey {
+    const { raftStatus, log, store, confState } = this.replica;
+    const { index, term, revision } = store.position;
+    const { lastIndex } = log;
+    const { members, clusterId } = this.governor.cluster();
+    const { ready, leaderId } = this.governor.status();
+    const voters = new Set([...confState.voters, ...confState.votersOutgoing]);
+    return {
+      memberId: formatMemberId(this.replica.id),
+      clusterId,
+      lastIndex: Math.max(lastIndex, index),
+      lastTerm: lastIndex > index ? log.term(lastIndex) : term,
+      term: raftStatus.hardState.term,
+      committedIndex: raftStatus.hardState.commit,
+      revision,
+      voters: members.map(({ id }) => id).filter((id) => voters.has(parseMemberId(id))),
+      members,
+      ready,
+      leaderId,
+    };
+  }
+
   /** Hands leadership over first, if there is anybody to take it. */
   async stop(): Promise<void> {
     if (this.replica.stopped) return;
@@ -157,6 +190,7 @@ export class ReplicaNode {
     }
     this.#timer?.cancel();
     await this.#backend.close();
+    this.backups.close();
     this.replica.stop();
   }
 
@@ -170,6 +204,7 @@ export class ReplicaNode {
     this.#timer = this.#options.ports.clock.setTimer(1000, () => {
       if (this.replica.stopped) return;
       this.#backend.tick();
+      this.backups.tick();
       this.#arm();
     });
   }
