@@ -6,9 +6,11 @@
 import type { Clock, Logger } from "#base/ports.ts";
 import type { RawNode } from "#raft/raw-node.ts";
 import type { Message, NodeId } from "#raft/types.ts";
+import { validateMessage } from "#raft/validate.ts";
 import type { Calls } from "./calls.ts";
 import type { Frame } from "./frames.ts";
 import { decodeFrame, encodeFrame } from "./frames.ts";
+import { formatMemberId } from "./member-id.ts";
 import type { Proposals } from "./proposals.ts";
 import { ForwardedOnce } from "./proposals.ts";
 import type { ReplicaState } from "./replica-state.ts";
@@ -80,8 +82,13 @@ export class PeerFrames {
   }
 
   #onRaftMessage(from: NodeId, message: Message): void {
-    const { id, node, state, calls, snapshots } = this.#to;
-    if (message.to !== id || message.from !== from) return;
+    const { id, logger, node, state, calls, snapshots } = this.#to;
+    if (message.from !== from) return;
+    const fault = validateMessage(message, { id, term: node.raft.term });
+    if (fault !== undefined) {
+      logger.warn("refused a peer's message", { peer: formatMemberId(from), type: message.type, fault });
+      return;
+    }
     const { snapshot } = message;
     const isNews = message.type === "snapshot" && snapshot !== undefined;
     if (!isNews || snapshot.metadata.index <= state.store.position.index) {
