@@ -18,7 +18,7 @@ interface Message {
 }
 
 const groups =
-  /^k8s\.io\/(api\/\w+\/v[12]|apimachinery\/pkg\/(apis\/meta\/v1|runtime|api\/resource|util\/intstr))\/generated\.proto$/;
+  /^k8s\.io\/(api\/\w+\/v[12]|metrics\/pkg\/apis\/metrics\/v1beta1|apimachinery\/pkg\/(apis\/meta\/v1|runtime|api\/resource|util\/intstr))\/generated\.proto$/;
 const compressedBytesMax = 100_000;
 const repeated = 3;
 /** FieldDescriptorProto.Type to this project's letters. */
@@ -44,7 +44,7 @@ for (
 
 const result: Record<string, string> = {};
 for (const { package: packageName, messages } of files.values()) {
-  if (/(alpha|beta)\d+$/.test(packageName)) continue;
+  if (/(alpha|beta)\d+$/.test(packageName) && !packageName.includes("metrics")) continue;
   for (const message of messages) {
     const own = openApiName(`.${packageName}.${message.name}`);
     const properties = findSchema(own)?.properties;
@@ -82,6 +82,8 @@ function openApiName(protobufName: string): string {
 function readFile(content: Uint8Array): { package: string; messages: Message[] } {
   const file = { package: "", messages: [] as Message[] };
   for (const { number, bytes } of new WireReader(content)) {
+    // gunzip goes on into the compressed file that may follow: a second name.
+    if (number === 1 && file.package !== "") break;
     if (number === 2) file.package = text(bytes);
     if (number === 4) file.messages.push(readMessage(bytes));
   }

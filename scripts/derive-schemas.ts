@@ -50,7 +50,7 @@ function inGoOrder(name: string, schema: Json): Json {
   const properties = schema["properties"] as Json | undefined;
   if (properties === undefined) return schema;
   const order = fieldOrder(name);
-  if (!order.includes("kind")) order.unshift("kind", "apiVersion");
+  if (!order.includes("kind") && !order.includes("apiVersion")) order.unshift("kind", "apiVersion");
   const rank = (key: string): number => (order.includes(key) ? order.indexOf(key) : order.length);
   const sorted = Object.entries(properties).sort(([left], [right]) => rank(left) - rank(right));
   return { ...schema, properties: Object.fromEntries(sorted) };

@@ -11,9 +11,11 @@ import { attributesOf, forbidden } from "./auth/authorizer.ts";
 import type { Authenticator, Peer } from "./auth/authenticate.ts";
 import { ImpersonationError, impersonate } from "./auth/impersonation.ts";
 import { isHealthPath } from "./discovery/health.ts";
+import { notFoundPage } from "./discovery/pages.ts";
 import type { DiscoveryPages } from "./discovery/pages.ts";
 import type { Resource } from "./registry.ts";
 import { parseRequestInfo } from "./request-info.ts";
+import type { RequestInfo } from "./request-info.ts";
 import { deleteCollection, deleteObject } from "./rest/delete.ts";
 import { extensionHandler } from "./rest/extension.ts";
 import { patchFormat, patchObject } from "./rest/patch.ts";
@@ -25,6 +27,7 @@ import {
   methodNotAllowedOnPath,
   methodNotSupported,
   noSuchResource,
+  notFoundError,
   tooManyRequests,
 } from "./status.ts";
 import type { SpecialHandler, SpecialHandlers } from "./subresources/special.ts";
@@ -178,14 +181,18 @@ export class Dispatcher {
 
   #handlerFor(request: ApiRequest, resource: Resource): SpecialHandler {
     const { info, http } = request;
-    if (resource.namespaced && info.namespace === "" && info.parts.length > 1) throw noSuchResource();
-    if (!resource.namespaced && info.namespace !== "" && resource.kind.plural !== "namespaces")
+    const isMisplaced = resource.namespaced
+      ? info.namespace === "" && info.parts.length > 1
+      : info.namespace !== "" && resource.kind.plural !== "namespaces";
+    if (isMisplaced) {
+      if (resource.custom) return () => Promise.resolve({ type: "raw", response: notFoundPage() });
       throw noSuchResource();
+    }
     if (resource.extension !== undefined) return extensionHandler(resource.extension, request);
     const special = this.#options.special.find(resource, info.subresource, http.method);
     if (info.subresource !== "") {
       if (special !== undefined) return special;
-      return this.#subresourceHandler(resource, info.subresource, http.method);
+      return this.#subresourceHandler(resource, info, http.method);
     }
     if (special !== undefined && (info.parts.length > 1 || !resource.namespaced || info.namespace !== ""))
       return special;
@@ -213,9 +220,13 @@ export class Dispatcher {
     throw methodNotAllowedOnPath();
   }
 
-  #subresourceHandler(resource: Resource, name: string, method: string): SpecialHandler {
+  #subresourceHandler(resource: Resource, info: RequestInfo, method: string): SpecialHandler {
+    const { subresource: name, name: objectName } = info;
     const subresource = resource.kind.subresources?.[name];
-    if (subresource === undefined) throw noSuchResource();
+    if (subresource === undefined) {
+      if (resource.custom) throw notFoundError(resource.groupResource, objectName);
+      throw noSuchResource();
+    }
     if (subresource.prepareUpdate !== undefined) {
       if (method === "GET" && subresource.verbs.includes("get")) return getObject;
       if (method === "PUT" && subresource.verbs.includes("update")) return updateObject;

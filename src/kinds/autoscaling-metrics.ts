@@ -5,6 +5,7 @@ import type {
   MetricSpec,
   MetricTarget,
 } from "kubernetes-types/autoscaling/v2.d.ts";
+import { isGivenEmpty } from "./decode.ts";
 import { targetReferenceErrors } from "./autoscaling.ts";
 import { type FieldError, forbidden, invalid, notSupported, required } from "./field-error.ts";
 import { type LabelSelector, validateLabelSelector } from "./label-selector.ts";
@@ -24,6 +25,8 @@ const fields = ["object", "pods", "resource", "containerResource", "external"] a
 
 export function defaultBehavior(behavior: HorizontalPodAutoscalerBehavior | undefined): void {
   if (behavior === undefined) return;
+  const noneGiven = (rules: HPAScalingRules | undefined): HPAScalingRules =>
+    isGivenEmpty(rules, "policies") ? { policies: [] } : {};
   behavior.scaleUp = {
     stabilizationWindowSeconds: 0,
     selectPolicy: "Max",
@@ -31,11 +34,13 @@ export function defaultBehavior(behavior: HorizontalPodAutoscalerBehavior | unde
       { type: "Pods", value: 4, periodSeconds: 15 },
       { type: "Percent", value: 100, periodSeconds: 15 },
     ],
+    ...noneGiven(behavior.scaleUp),
     ...behavior.scaleUp,
   };
   behavior.scaleDown = {
     selectPolicy: "Max",
     policies: [{ type: "Percent", value: 100, periodSeconds: 15 }],
+    ...noneGiven(behavior.scaleDown),
     ...behavior.scaleDown,
   };
 }

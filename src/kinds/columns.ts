@@ -29,6 +29,18 @@ export const createdAtColumn: Column = {
   cell: (object) => object.metadata.creationTimestamp ?? "<unknown>",
 };
 
+/** Columns of a Scale, whatever it scales. */
+export const scaleColumns: readonly Column[] = [
+  { ...nameColumn, format: "" },
+  integer("Desired", "Replicas wanted.", (object) => replicasIn(object["spec"])),
+  integer("Available", "Replicas that exist.", (object) => replicasIn(object["status"])),
+  ageColumn,
+];
+
+function replicasIn(value: unknown): number {
+  return (value as { replicas?: number } | undefined)?.replicas ?? 0;
+}
+
 /** A text column that is always shown. */
 export function text<T extends KubeObject>(
   name: string,

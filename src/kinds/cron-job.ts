@@ -1,7 +1,7 @@
 /** CronJob (batch/v1). */
 import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { CronJobSpec, CronJobStatus } from "kubernetes-types/batch/v1.d.ts";
-import { ageColumn, boolean, integer, nameColumn, text } from "./columns.ts";
+import { ageColumn, integer, nameColumn, text } from "./columns.ts";
 import { cronErrors } from "./cron.ts";
 import { type FieldError, invalid, notSupported, required } from "./field-error.ts";
 import { nonNegativeErrors } from "./int-or-string.ts";
@@ -69,7 +69,13 @@ export const cronJob = defineKind<CronJobObject>({
     nameColumn,
     text("Schedule", "When jobs start, in Cron format.", ({ spec }) => spec.schedule),
     text("Timezone", "Time zone of the schedule.", ({ spec }) => spec.timeZone ?? "<none>"),
-    boolean("Suspend", "Whether no jobs are started.", ({ spec }) => spec.suspend ?? false),
+    {
+      name: "Suspend",
+      type: "boolean",
+      description: "Whether no jobs are started.",
+      priority: 0,
+      cell: ({ spec }) => (spec.suspend === undefined ? "<unset>" : spec.suspend ? "True" : "False"),
+    },
     integer("Active", "Jobs that run.", ({ status }) => (status?.active ?? []).length),
     text("Last Schedule", "Time since the last start.", ({ status }, nowMs) =>
       status?.lastScheduleTime === undefined ? "<none>" : formatAge(status.lastScheduleTime, nowMs),

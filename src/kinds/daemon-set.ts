@@ -3,7 +3,7 @@ import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { DaemonSetSpec, DaemonSetStatus } from "kubernetes-types/apps/v1.d.ts";
 import { ageColumn, formatLabels, integer, nameColumn, text } from "./columns.ts";
 import { type FieldError, invalid, notSupported, required } from "./field-error.ts";
-import { goIntOrString, goLabelSelector, goPointer, goStringMap } from "./go-syntax.ts";
+import { goIntOrString, goLabelSelector, goPointer, goStringMapOf } from "./go-syntax.ts";
 import {
   atMostHundredPercentErrors,
   countOrPercentErrors,
@@ -11,6 +11,7 @@ import {
   numberOf,
 } from "./int-or-string.ts";
 import { defineKind } from "./kind.ts";
+import type { Subresource } from "./kind.ts";
 import { isEmptySelector, matchesLabelSelector, validateLabelSelector } from "./label-selector.ts";
 import type { KubeObject } from "./object.ts";
 import { defaultPodTemplate, restartAlwaysErrors, validatePodTemplate } from "./pod-template-spec.ts";
@@ -48,6 +49,7 @@ export const daemonSet = defineKind<DaemonSetObject>({
   schemaName,
   verbs: allVerbs,
   ...status,
+  versionAnnotations: [templateGeneration],
   dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.template?.spec),
   applyDefaults({ metadata, spec }) {
     const strategy = (spec.updateStrategy ??= {});
@@ -86,20 +88,22 @@ export const daemonSet = defineKind<DaemonSetObject>({
   ],
   warnings: workloadWarnings(({ spec }) => spec.template),
   subresources: {
-    status: statusSubresource<DaemonSetObject>({
-      validateUpdate: (object) =>
-        replicaStatusErrors(object.status as Record<string, unknown> | undefined, [
-          "currentNumberScheduled",
-          "numberMisscheduled",
-          "desiredNumberScheduled",
-          "numberReady",
-          "observedGeneration",
-          "updatedNumberScheduled",
-          "numberAvailable",
-          "numberUnavailable",
-          "collisionCount",
-        ]),
-    }),
+    status: keepingTemplateGeneration(
+      statusSubresource<DaemonSetObject>({
+        validateUpdate: (object) =>
+          replicaStatusErrors(object.status as Record<string, unknown> | undefined, [
+            "currentNumberScheduled",
+            "numberMisscheduled",
+            "desiredNumberScheduled",
+            "numberReady",
+            "observedGeneration",
+            "updatedNumberScheduled",
+            "numberAvailable",
+            "numberUnavailable",
+            "collisionCount",
+          ]),
+      }),
+    ),
   },
   columns: [
     nameColumn,
@@ -137,7 +141,7 @@ function validateDaemonSetSpec(spec: DaemonSetSpec): FieldError[] {
     errors.push(
       invalid(
         "spec.template.metadata.labels",
-        goStringMap(labels),
+        goStringMapOf(template.metadata, "labels"),
         "`selector` does not match template `labels`",
       ),
     );
@@ -191,4 +195,17 @@ function validateUpdateStrategy({ updateStrategy = {} }: DaemonSetSpec): FieldEr
   else if (unavailable === 0 && surge === 0)
     errors.push(required(`${path}.rollingUpdate.maxUnavailable`, "cannot be 0 when maxSurge is 0"));
   return errors;
+}
+
+/** The count is the server's: a status that is written without it does not reset it. */
+function keepingTemplateGeneration(subresource: Subresource<DaemonSetObject>): Subresource<DaemonSetObject> {
+  return {
+    ...subresource,
+    prepareUpdate(object, old, context) {
+      subresource.prepareUpdate?.(object, old, context);
+      const kept = old.metadata.annotations?.[templateGeneration];
+      if (kept !== undefined)
+        object.metadata.annotations = { ...object.metadata.annotations, [templateGeneration]: kept };
+    },
+  };
 }

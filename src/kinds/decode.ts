@@ -4,7 +4,15 @@
  * scalars and embedded structs get their zero value, quantities and times become canonical.
  * It works on values; duplicate keys of a JSON text are found by `findDuplicateFields`.
  */
-import { isNullTime, omitsZero, packageOf, shortName, stringTypeOf, writesNull } from "./go-types.ts";
+import {
+  isNullString,
+  isNullTime,
+  omitsZero,
+  packageOf,
+  shortName,
+  stringTypeOf,
+  writesNull,
+} from "./go-types.ts";
 import { formatQuantity, parseQuantity, tryParseQuantity } from "./quantity.ts";
 import type { Schema } from "./schema.ts";
 import { referencedName, schemaOf } from "./schemas.ts";
@@ -36,6 +44,17 @@ const timeNames: Readonly<Record<string, "date-time" | "micro-time">> = {
 };
 const quantityName = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const intOrStringName = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+
+/** Members that were given as empty maps or lists, which decoded objects leave out: by their owner. */
+const emptied = new WeakMap<object, Set<string>>();
+
+/**
+ * True where a client gave this member of a decoded object as an empty map or list: upstream tells that from
+ * none in a few errors and defaults. Copies of the owner do not know it.
+ */
+export function isGivenEmpty(owner: object | undefined, key: string): boolean {
+  return owner !== undefined && (emptied.get(owner)?.has(key) ?? false);
+}
 
 /** Decodes a value as the definition `schemaName`. Never throws; the input is not changed. */
 export function decode(schemaName: string, value: unknown): Decoded {
@@ -128,6 +147,7 @@ class Decoder {
       const decoded = this.#value(each, property, inner, name, key);
       if (decoded === undefined || this.#isOmitted(decoded, property, schema, name, key)) {
         delete result[key];
+        if (typeof decoded === "object" && !this.#stores) noteEmpty(result, key);
         continue;
       }
       // Stored as protocol buffers, upstream's empty lists come back as nil.
@@ -282,6 +302,12 @@ function roundToMilli(text: string): string {
   return rest === 0n || nano < 0n ? text : formatQuantity({ nano: nano - rest + 1_000_000n, format });
 }
 
+function noteEmpty(owner: object, key: string): void {
+  const keys = emptied.get(owner);
+  if (keys === undefined) emptied.set(owner, new Set([key]));
+  else keys.add(key);
+}
+
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }
@@ -299,6 +325,7 @@ function zeroValue(property: Schema, owner: Schema, definition: string, key: str
   }
   if (property.type === "array" || property.type === "object" || property.format === "byte")
     return isRequired(owner, key) || writesNull(definition, key) ? null : undefined;
+  if (isNullString(definition, key)) return null;
   return property.default;
 }
 

@@ -86,20 +86,24 @@ export const eventColumns: readonly Column<EventObject>[] = [
   { ...nameColumn, priority: 1 },
 ];
 
-/** Fields by which clients look for events; `reporting` and `source` name components. */
+function reporterOf({ reportingComponent, reportingController }: EventObject): string {
+  return reportingComponent ?? reportingController ?? "";
+}
+
+function source(event: EventObject): string {
+  return (event.source ?? event.deprecatedSource)?.component || reporterOf(event);
+}
+
+/** Fields by which clients look for events; each vocabulary knows its own words for them. */
 export function eventFieldSelectors(
   prefix: "involvedObject" | "regarding",
 ): Record<string, (event: EventObject) => string> {
   const selectors: Record<string, (event: EventObject) => string> = {
     reason: ({ reason }) => reason ?? "",
-    reportingComponent: ({ reportingComponent, reportingController }) =>
-      reportingComponent ?? reportingController ?? "",
-    source: (event) =>
-      (event.source ?? event.deprecatedSource)?.component ||
-      event.reportingComponent ||
-      event.reportingController ||
-      "",
     type: ({ type }) => type ?? "",
+    ...(prefix === "regarding"
+      ? { reportingController: reporterOf }
+      : { reportingComponent: reporterOf, source }),
   };
   for (const field of [
     "kind",

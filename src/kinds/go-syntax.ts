@@ -1,6 +1,13 @@
 /** Values as Go's %#v prints them: upstream's validation errors show lists, maps and structs this way. */
+import { isGivenEmpty } from "./decode.ts";
 import type { LabelSelector } from "./label-selector.ts";
 import type { GoValue } from "./field-error.ts";
+
+/** A map of strings that is this member of a decoded object: one that was given as empty is not nil. */
+export function goStringMapOf(owner: object | undefined, key: string): GoValue {
+  const map = (owner as Record<string, Readonly<Record<string, string>>> | undefined)?.[key];
+  return goStringMap(map ?? (isGivenEmpty(owner, key) ? {} : undefined));
+}
 
 export function goStringMap(map: Readonly<Record<string, string>> | undefined): GoValue {
   return { goSyntax: stringMap(map) };
@@ -11,18 +18,20 @@ export function goStrings(list: readonly string[] | undefined): GoValue {
 }
 
 export function goLabelSelector(selector: LabelSelector): GoValue {
-  const expressions = selector.matchExpressions;
+  const expressions =
+    selector.matchExpressions ?? (isGivenEmpty(selector, "matchExpressions") ? [] : undefined);
+  const labels = selector.matchLabels ?? (isGivenEmpty(selector, "matchLabels") ? {} : undefined);
   const list =
     expressions === undefined
       ? "[]v1.LabelSelectorRequirement(nil)"
       : `[]v1.LabelSelectorRequirement{${expressions
           .map(
             (each) =>
-              `v1.LabelSelectorRequirement{Key:${JSON.stringify(each.key ?? "")}, Operator:${JSON.stringify(each.operator ?? "")}, Values:${strings(each.values)}}`,
+              `v1.LabelSelectorRequirement{Key:${JSON.stringify(each.key ?? "")}, Operator:${JSON.stringify(each.operator ?? "")}, Values:${strings(each.values ?? (isGivenEmpty(each, "values") ? [] : undefined))}}`,
           )
           .join(", ")}}`;
   return {
-    goSyntax: `v1.LabelSelector{MatchLabels:${stringMap(selector.matchLabels)}, MatchExpressions:${list}}`,
+    goSyntax: `v1.LabelSelector{MatchLabels:${stringMap(labels)}, MatchExpressions:${list}}`,
   };
 }
 

@@ -94,6 +94,14 @@ const nullLists = [
   "CSINodeDriver.topologyKeys",
 ];
 
+/** Strings that are written as null when they are not set. */
+const nullStrings = wordSet("TypedLocalObjectReference.apiGroup TypedObjectReference.apiGroup");
+
+/** True where an absent string is written as null. */
+export function isNullString(definition: string, property: string): boolean {
+  return nullStrings.has(`${shortName(definition)}.${property}`);
+}
+
 /** Times that are not pointers: written as null when they are not set. */
 const nullTimes = wordSet(`
 creationTimestamp lastProbeTime lastTransitionTime lastHeartbeatTime lastUpdateTime firstTimestamp lastTimestamp

@@ -10,6 +10,7 @@ import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
 import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
 
+const annotationPrefix = "autoscaling.alpha.kubernetes.io/";
 const schemaName = "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler";
 
 interface AutoscalerObject extends KubeObject {
@@ -32,9 +33,13 @@ export const horizontalPodAutoscalerV1 = defineKind<AutoscalerObject>({
   subresources: {
     status: statusSubresource(),
   },
-  applyDefaults({ spec }) {
+  versionAnnotations: ["metrics", "behavior", "current-metrics", "conditions"].map(
+    (each) => annotationPrefix + each,
+  ),
+  applyDefaults({ metadata, spec }) {
     spec.minReplicas ??= 1;
-    spec.targetCPUUtilizationPercentage ??= 80;
+    if (metadata.annotations?.[`${annotationPrefix}metrics`] === undefined)
+      spec.targetCPUUtilizationPercentage ??= 80;
   },
   validate: ({ spec }) => validateSpec(spec),
   validateUpdate: ({ spec }) => validateSpec(spec),

@@ -4,7 +4,7 @@ import type { JobStatus } from "kubernetes-types/batch/v1.d.ts";
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { copyOf, deepEqual } from "./equality.ts";
 import { type FieldError, invalid, required } from "./field-error.ts";
-import { goLabelSelector, goStringMap } from "./go-syntax.ts";
+import { goLabelSelector, goStringMap, goStringMapOf } from "./go-syntax.ts";
 import { type FullJobSpec, defaultJobSpec, validateJobSpec } from "./job-spec.ts";
 import { defineKind } from "./kind.ts";
 import { matchesLabelSelector } from "./label-selector.ts";
@@ -152,7 +152,7 @@ function validateJob(object: JobObject): FieldError[] {
     errors.push(
       invalid(
         "spec.template.metadata.labels",
-        goStringMap(labels),
+        goStringMapOf(spec.template.metadata, "labels"),
         "`selector` does not match template `labels`",
       ),
     );

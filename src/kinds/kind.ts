@@ -109,6 +109,11 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   /** Fields that `fieldSelector` knows, besides metadata.name and metadata.namespace. */
   fieldSelectors?: Readonly<Record<string, (object: T) => string>>;
   columns: readonly Column<T>[];
+  /**
+   * Annotations that only this version of the kind has: they stand for fields of the stored form, and so
+   * are not part of what is shown as metadata alone.
+   */
+  versionAnnotations?: readonly string[];
   /** Field paths, dotted, that a writer of the main resource never owns (for managedFields). Usually ["status"]. */
   resetFields?: readonly string[];
 }

@@ -6,6 +6,7 @@ import { type FieldError, forbidden, invalid, notSupported, required } from "./f
 import { defineKind } from "./kind.ts";
 import { dnsLabelErrors, dnsSubdomainErrors } from "./names.ts";
 import type { KubeObject } from "./object.ts";
+import { isGivenEmpty } from "./decode.ts";
 import { noBackstepsErrors } from "./paths.ts";
 import { accessModes } from "./persistent-volume-claim-spec.ts";
 import { goQuantity, resourceQuantityErrors } from "./resource-list.ts";
@@ -42,6 +43,8 @@ const sources = [
   "storageos",
   "csi",
 ] as const;
+
+const statusOfVolume = statusSubresource<PersistentVolumeObject>();
 
 export const persistentVolume = defineKind<PersistentVolumeObject>({
   group: "",
@@ -88,7 +91,15 @@ export const persistentVolume = defineKind<PersistentVolumeObject>({
       );
     return errors;
   },
-  subresources: { status: statusSubresource() },
+  subresources: {
+    status: {
+      ...statusOfVolume,
+      prepareUpdate(object, old, context) {
+        statusOfVolume.prepareUpdate?.(object, old, context);
+        noteTransition(object, old, context.now);
+      },
+    },
+  },
   warnings: ({ spec }) =>
     spec.persistentVolumeReclaimPolicy === "Recycle"
       ? [
@@ -142,6 +153,14 @@ export function formatAccessModes(modes: readonly string[] | undefined): string 
     .join(",");
 }
 
+/** A change of phase is dated, where its writer has not said when it took place. */
+function noteTransition({ status }: PersistentVolumeObject, old: PersistentVolumeObject, now: string): void {
+  if (status === undefined || status.phase === old.status?.phase) return;
+  const given = status.lastPhaseTransitionTime;
+  if (given === undefined || given === old.status?.lastPhaseTransitionTime)
+    status.lastPhaseTransitionTime = now;
+}
+
 function validateVolume({ spec }: PersistentVolumeObject): FieldError[] {
   const errors: FieldError[] = [];
   const modes = spec.accessModes ?? [];
@@ -157,7 +176,9 @@ function validateVolume({ spec }: PersistentVolumeObject): FieldError[] {
       ([name, value]) => `${JSON.stringify(name)}:${goQuantity(value).goSyntax}`,
     );
     const goSyntax =
-      capacity === undefined ? "core.ResourceList(nil)" : `core.ResourceList{${entries.join(", ")}}`;
+      capacity === undefined && !isGivenEmpty(spec, "capacity")
+        ? "core.ResourceList(nil)"
+        : `core.ResourceList{${entries.join(", ")}}`;
     errors.push(notSupported("spec.capacity", { goSyntax }, ["storage"]));
   }
   for (const [name, value] of Object.entries(capacity ?? {})) {

@@ -1,7 +1,7 @@
 /** Pod templates: what every workload shares. */
 import type { AppArmorProfile, PodSpec, PodTemplateSpec } from "kubernetes-types/core/v1.d.ts";
 import { type FieldError, forbidden, invalid, notSupported, required } from "./field-error.ts";
-import { goLabelSelector, goStringMap } from "./go-syntax.ts";
+import { goLabelSelector, goStringMapOf } from "./go-syntax.ts";
 import {
   type LabelSelector,
   isEmptySelector,
@@ -121,7 +121,11 @@ export function selectorMismatch(
   if (selector !== undefined && isEmptySelector(selector)) return [];
   if (matchesLabelSelector(selector, labels)) return [];
   return [
-    invalid(`${path}.metadata.labels`, goStringMap(labels), "`selector` does not match template `labels`"),
+    invalid(
+      `${path}.metadata.labels`,
+      goStringMapOf(template.metadata, "labels"),
+      "`selector` does not match template `labels`",
+    ),
   ];
 }
 

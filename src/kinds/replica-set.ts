@@ -73,7 +73,6 @@ export const replicaSet = defineKind<ReplicaSetObject>({
     statusReplicasPath: "status.replicas",
     labelSelectorPath: "spec.selector",
   },
-  fieldSelectors: { "status.replicas": ({ status }) => String(status?.replicas ?? 0) },
   columns: [
     nameColumn,
     integer("Desired", "Pods wanted.", ({ spec }) => spec.replicas ?? 0),

@@ -3,7 +3,7 @@ import { dropDisabledPodFields } from "./pod-spec.ts";
 import type { ReplicationControllerSpec, ReplicationControllerStatus } from "kubernetes-types/core/v1.d.ts";
 import { ageColumn, integer, nameColumn } from "./columns.ts";
 import { type FieldError, invalid, required } from "./field-error.ts";
-import { goStringMap } from "./go-syntax.ts";
+import { goStringMapOf } from "./go-syntax.ts";
 import { nonNegativeErrors } from "./int-or-string.ts";
 import { defineKind } from "./kind.ts";
 import { matchesSelectorMap } from "./label-selector.ts";
@@ -92,7 +92,7 @@ function validateSpec(spec: ReplicationControllerSpec): FieldError[] {
     errors.push(
       invalid(
         "spec.template.metadata.labels",
-        goStringMap(labels),
+        goStringMapOf(template.metadata, "labels"),
         "`selector` does not match template `labels`",
       ),
     );

@@ -46,7 +46,7 @@ export const volumeAttachment = defineKind<AttachmentObject>({
   ],
   columns: [
     nameColumn,
-    text("Attacher", "Driver that attaches.", ({ spec }) => spec.attacher),
+    { ...text("Attacher", "Driver that attaches.", ({ spec }) => spec.attacher), format: "name" },
     text("PV", "Volume that is attached.", ({ spec }) => spec.source.persistentVolumeName ?? ""),
     text("Node", "Node that it is attached to.", ({ spec }) => spec.nodeName),
     boolean("Attached", "Whether it is attached.", ({ status }) => status?.attached ?? false),

@@ -4,7 +4,7 @@
  * it is put in here, once, by copying bytes, without parsing.
  *
  * `item` is the object without kind and apiVersion, which is how built-in kinds appear in lists:
- * `{"metadata":{"resourceVersion":"7",…},…}`.
+ * `{"metadata":{"name":"a","uid":"…","resourceVersion":"7",…},…}`.
  */
 import type { KeyValue } from "#base/backend.ts";
 import type { AnyKind } from "#kinds/kind.ts";
@@ -36,7 +36,9 @@ export class ObjectCodec {
   encode(object: KubeObject): Buffer {
     const { kind: _kind, apiVersion: _apiVersion, metadata, ...rest } = object;
     const { resourceVersion: _resourceVersion, ...meta } = metadata;
-    const tail = JSON.stringify({ metadata: meta, ...rest });
+    // What stands before the resourceVersion, in upstream's order: `item` looks for its place there.
+    const { name, generateName, namespace, uid, ...others } = meta;
+    const tail = JSON.stringify({ metadata: { name, generateName, namespace, uid, ...others }, ...rest });
     return Buffer.from(this.headText + tail.slice(1));
   }
 
@@ -49,10 +51,14 @@ export class ObjectCodec {
       bytes.compare(this.#storedHead, 0, start, 0, start) === 0 &&
       bytes[start] === 0x22;
     const rest = isOurs ? bytes.subarray(start) : this.#foreign(bytes);
-    const injected = `{"metadata":{"resourceVersion":"${revision}",`;
-    const item = Buffer.allocUnsafe(injected.length + rest.length);
-    item.write(injected, 0, "latin1");
-    rest.copy(item, injected.length);
+    const at = endOfUid(rest);
+    const opening = `{${metadataStart}`;
+    const injected = at === 0 ? `"resourceVersion":"${revision}",` : `,"resourceVersion":"${revision}"`;
+    const item = Buffer.allocUnsafe(opening.length + injected.length + rest.length);
+    item.write(opening, 0, "latin1");
+    rest.copy(item, opening.length, 0, at);
+    item.write(injected, opening.length + at, "latin1");
+    rest.copy(item, opening.length + at + injected.length, at);
     return item;
   }
 
@@ -70,6 +76,23 @@ export class ObjectCodec {
   decode(item: Buffer): KubeObject {
     return JSON.parse(this.headText + item.toString("utf8", 1)) as KubeObject;
   }
+}
+
+const beforeUid = ["name", "generateName", "namespace"];
+
+/** Where the uid's value ends in the bytes after `"metadata":{`, or 0 where it is not among the first members. */
+function endOfUid(bytes: Buffer): number {
+  for (let at = 0; bytes[at] === quote;) {
+    const endOfKey = bytes.indexOf(quote, at + 1);
+    if (endOfKey < 0 || bytes[endOfKey + 2] !== quote) return 0;
+    const key = bytes.toString("latin1", at + 1, endOfKey);
+    let end = endOfKey + 3;
+    while (end < bytes.length && bytes[end] !== quote) end += bytes[end] === backslash ? 2 : 1;
+    if (key === "uid") return end + 1;
+    if (!beforeUid.includes(key)) return 0;
+    at = end + 2;
+  }
+  return 0;
 }
 
 export class Entry {

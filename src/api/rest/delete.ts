@@ -54,8 +54,8 @@ export async function deleteObject(core: ApiCore, request: ResourceRequest): Pro
 
 export async function deleteCollection(core: ApiCore, request: ResourceRequest): Promise<Answer> {
   const options = readDeleteOptions(request.http, request.query, readBody(request));
-  warnOfOrphans(request, options);
   const listOptions = readListOptions(request.resource, request.query, false);
+  warnOfOrphans(request, options);
   const list = await readPage(core, request, listOptions);
   for (const entry of list.entries) {
     try {

@@ -6,6 +6,7 @@ import { parseFieldSelector } from "#kinds/field-selector.ts";
 import type { FieldRequirement } from "#kinds/field-selector.ts";
 import { forbidden, invalidError, notSupported } from "#kinds/field-error.ts";
 import type { FieldError } from "#kinds/field-error.ts";
+import type { KubeObject } from "#kinds/object.ts";
 import { matchesRequirements, parseLabelSelector } from "#kinds/label-selector.ts";
 import type { LabelRequirement } from "#kinds/label-selector.ts";
 import type { Entry } from "../cache/entry.ts";
@@ -16,7 +17,12 @@ import { parseInteger } from "./write-options.ts";
 
 export interface Selection {
   labels: readonly LabelRequirement[];
-  fields: readonly FieldRequirement[];
+  fields: readonly SelectedField[];
+}
+
+interface SelectedField extends FieldRequirement {
+  /** For fields of the served version that the stored one does not know. */
+  read?: (object: KubeObject) => string;
 }
 
 export interface ListOptions extends Selection {
@@ -60,15 +66,19 @@ function readLabels(text: string): LabelRequirement[] {
   }
 }
 
-function readFields(resource: Resource, text: string): FieldRequirement[] {
-  let requirements: FieldRequirement[];
+function readFields(resource: Resource, text: string): SelectedField[] {
+  let requirements: SelectedField[];
   try {
     requirements = parseFieldSelector(text);
   } catch (error) {
     if (error instanceof RangeError) throw badRequest(error.message);
     throw error;
   }
-  for (const { field } of requirements) {
+  const stored = resource.stored?.codec.fieldSelectors ?? {};
+  for (const requirement of requirements) {
+    const { field } = requirement;
+    const read = resource.kind.fieldSelectors?.[field];
+    if (read !== undefined && stored[field] === undefined) requirement.read = read;
     if (field === "metadata.name") continue;
     if (field === "metadata.namespace" && resource.namespaced) continue;
     if (field === "metadata.namespace" && resource.kind.fieldSelectors?.[field] === undefined) {
@@ -88,6 +98,9 @@ function unknownFieldMessage(resource: Resource, field: string): string {
   if (!hasOwnFieldSelectors(resource)) {
     return `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`;
   }
+  // Jobs alone say whose field it is.
+  if (resource.kind.group === "batch")
+    return `field label ${JSON.stringify(field)} not supported for ${resource.kind.kind}`;
   return `field label not supported: ${field}`;
 }
 
@@ -170,9 +183,10 @@ export function parseResourceVersion(text: string): number {
 
 export function matches(selection: Selection, entry: Entry): boolean {
   if (selection.labels.length > 0 && !matchesRequirements(selection.labels, entry.labels)) return false;
-  return selection.fields.every(
-    (each) => ((entry.field(each.field) ?? "") === each.value) === (each.operator === "="),
-  );
+  return selection.fields.every((each) => {
+    const value = each.read === undefined ? entry.field(each.field) : each.read(entry.decode());
+    return ((value ?? "") === each.value) === (each.operator === "=");
+  });
 }
 
 export function selectsEverything(selection: Selection): boolean {

@@ -168,17 +168,25 @@ function prepareCreate(core: ApiCore, request: ResourceRequest, object: KubeObje
 export async function updateObject(core: ApiCore, request: ResourceRequest): Promise<Answer> {
   const { resource } = request;
   const options = readWriteOptions("UpdateOptions", request.http, request.query);
-  const decoded = decodeObject(
-    request.http,
-    expectedKind(resource),
-    options.fieldValidation,
-    request.warnings,
-  );
-  resource.kind.applyDefaults?.(decoded);
-  checkNames(request, decoded);
+  const decodeBody = (warnings: string[]): KubeObject => {
+    const decoded = decodeObject(request.http, expectedKind(resource), options.fieldValidation, warnings);
+    resource.kind.applyDefaults?.(decoded);
+    return decoded;
+  };
+  let first: KubeObject | undefined = decodeBody(request.warnings);
+  checkNames(request, first);
+  const again = (): KubeObject => {
+    const decoded = decodeBody([]);
+    checkNames(request, decoded);
+    return decoded;
+  };
   return applyUpdate(core, request, options, {
     mayCreate: request.info.subresource === "" && resource.kind.createOnUpdate === true,
-    produce: () => structuredClone(decoded),
+    produce: () => {
+      const given = first ?? again();
+      first = undefined;
+      return given;
+    },
   });
 }
 
@@ -239,6 +247,13 @@ async function decideUpdate(
   checkPreconditions(request, object, live);
   const givenVersion = object.metadata.resourceVersion ?? "";
   object.metadata.resourceVersion = live.metadata.resourceVersion ?? "";
+  if (resource.conversion !== undefined) {
+    // What its version alone can't say stands in annotations, which the writer then owns.
+    const { metadata } = resource.conversion.fromStorage(
+      resource.conversion.toStorage(structuredClone(object)),
+    );
+    if (metadata.annotations !== undefined) object.metadata.annotations = metadata.annotations;
+  }
   if (tracks) {
     updateManagedFields({
       live,

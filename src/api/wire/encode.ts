@@ -10,7 +10,7 @@ import type { Resource } from "../registry.ts";
 import { badRequest, notImplementedError } from "../status.ts";
 import { StatusError } from "#base/errors.ts";
 import type { Representation } from "./negotiate.ts";
-import { partialMetadata, tableOf } from "./table.ts";
+import { partialMetadata, plainTableKind, tableOf } from "./table.ts";
 import type { IncludeObject } from "./table.ts";
 import { toYaml } from "./yaml.ts";
 
@@ -41,15 +41,10 @@ export function encodeAnswer(
   if (as !== undefined && answer.type !== "object") {
     return finish(status, transformed(answer, representation, context), representation);
   }
-  if (as !== undefined && answer.type === "object" && answer.resource !== undefined) {
+  if (as !== undefined && answer.type === "object" && answer.object["kind"] !== "Status") {
     const object = answer.object as KubeObject;
-    if (object.kind !== "Status") {
-      return finish(
-        status,
-        transformObject(answer.resource, object, representation, context),
-        representation,
-      );
-    }
+    const transformed = transformObject(answer.resource, object, representation, context);
+    return finish(status, transformed, representation);
   }
   if (representation.format === "json" && !representation.pretty) {
     const bytes =
@@ -74,8 +69,9 @@ export function finish(status: number, value: unknown, representation: Represent
   if (representation.format === "yaml") {
     return { status, headers: { "content-type": "application/yaml" }, body: Buffer.from(toYaml(value)) };
   }
-  const text = representation.pretty ? JSON.stringify(value, undefined, 2) : JSON.stringify(value);
-  return { status, headers: { "content-type": "application/json" }, body: Buffer.from(`${text}\n`) };
+  // Upstream ends a line only after what is not pretty.
+  const text = representation.pretty ? JSON.stringify(value, undefined, 2) : `${JSON.stringify(value)}\n`;
+  return { status, headers: { "content-type": "application/json" }, body: Buffer.from(text) };
 }
 
 export function listBytes(resource: Resource, list: ListPage): Buffer {
@@ -124,7 +120,7 @@ function transformed(
   const apiVersion = `meta.k8s.io/${as.version}`;
   if (as.kind === "Table") {
     const include = includeObject(context.query);
-    return tableOf(resource, objects, {
+    return tableOf(resource.kind, objects, {
       apiVersion,
       include,
       nowMs: context.nowMs,
@@ -141,12 +137,12 @@ function transformed(
     kind: "PartialObjectMetadataList",
     apiVersion,
     metadata: listMetadata(answer.list),
-    items: objects.map((object) => partialMetadata(object, apiVersion)),
+    items: objects.map((object) => partialMetadata(resource.kind, object, apiVersion)),
   };
 }
 
 export function transformObject(
-  resource: Resource,
+  resource: Resource | undefined,
   object: KubeObject,
   representation: Representation,
   context: { query: URLSearchParams; nowMs: number },
@@ -157,7 +153,7 @@ export function transformObject(
   const apiVersion = `meta.k8s.io/${as.version}`;
   switch (as.kind) {
     case "Table":
-      return tableOf(resource, [object], {
+      return tableOf(resource?.kind ?? plainTableKind(object), [object], {
         apiVersion,
         include: includeObject(context.query),
         nowMs: context.nowMs,
@@ -168,11 +164,11 @@ export function transformObject(
         headers: options.headers ?? true,
       });
     case "PartialObjectMetadata":
-      return partialMetadata(object, apiVersion);
+      return partialMetadata(resource?.kind ?? plainTableKind(object), object, apiVersion);
     case "PartialObjectMetadataList":
       throw new StatusError(
         "NotAcceptable",
-        `you requested PartialObjectMetadataList, but the requested object is not a list (*${goListType(resource).replace(/List$/, "")})`,
+        `you requested PartialObjectMetadataList, but the requested object is not a list (*${resource === undefined ? `${object.kind}` : goListType(resource).replace(/List$/, "")})`,
       );
     default:
       throw notImplementedError(String(as.kind));

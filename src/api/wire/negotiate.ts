@@ -57,8 +57,7 @@ export function negotiate(request: HttpRequest, query: URLSearchParams, route: R
 /** The representation of an error: what was asked for if possible, else JSON. */
 export function negotiateForError(request: HttpRequest, query: URLSearchParams): Representation {
   try {
-    const representation = negotiate(request, query, { streams: true, isWatch: false, transforms: true });
-    return { ...representation, as: undefined };
+    return negotiate(request, query, { streams: true, isWatch: false, transforms: false });
   } catch {
     return { format: "json", pretty: false, as: undefined };
   }

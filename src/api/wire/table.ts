@@ -1,6 +1,7 @@
 /** Objects as rows of a meta.k8s.io Table, from the columns of their kind, and as metadata only. */
+import { createdAtColumn, nameColumn, scaleColumns } from "#kinds/columns.ts";
+import type { AnyKind } from "#kinds/kind.ts";
 import type { KubeObject } from "#kinds/object.ts";
-import type { Resource } from "../registry.ts";
 
 export type IncludeObject = "Metadata" | "Object" | "None";
 
@@ -14,12 +15,21 @@ export interface TableOptions {
   headers?: boolean;
 }
 
+type TableKind = Pick<AnyKind, "columns" | "versionAnnotations">;
+
+/** The table of an object that is no stored kind: a Scale, or anything. */
+export function plainTableKind(object: KubeObject): TableKind {
+  return { columns: object.kind === "Scale" ? scaleColumns : [nameColumn, createdAtColumn] };
+}
+
 export function tableOf(
-  resource: Resource,
+  kind: TableKind,
   objects: readonly KubeObject[],
   options: TableOptions,
 ): Record<string, unknown> {
-  const { columns } = resource.kind;
+  const { columns } = kind;
+  // Upstream's table of kinds without columns of their own has no rows, not zero of them.
+  const isEmptyDefault = objects.length === 0 && columns.includes(createdAtColumn);
   return {
     kind: "Table",
     apiVersion: options.apiVersion,
@@ -34,24 +44,37 @@ export function tableOf(
             description: column.description,
             priority: column.priority,
           })),
-    rows: objects.map((object) => ({
-      cells: columns.map((column) => column.cell(object, options.nowMs) ?? null),
-      object: rowObject(object, options),
-    })),
+    rows: isEmptyDefault
+      ? null
+      : objects.map((object) => ({
+          cells: columns.map((column) => column.cell(object, options.nowMs) ?? null),
+          object: rowObject(kind, object, options),
+        })),
   };
 }
 
-function rowObject(object: KubeObject, options: TableOptions): unknown {
+function rowObject(kind: TableKind, object: KubeObject, options: TableOptions): unknown {
   switch (options.include) {
     case "Object":
       return object;
     case "Metadata":
-      return partialMetadata(object, options.apiVersion);
+      return partialMetadata(kind, object, options.apiVersion);
     case "None":
       return null;
   }
 }
 
-export function partialMetadata(object: KubeObject, apiVersion: string): Record<string, unknown> {
-  return { kind: "PartialObjectMetadata", apiVersion, metadata: object.metadata };
+export function partialMetadata(
+  kind: TableKind,
+  object: KubeObject,
+  apiVersion: string,
+): Record<string, unknown> {
+  return { kind: "PartialObjectMetadata", apiVersion, metadata: ownMetadata(kind, object.metadata) };
+}
+
+function ownMetadata(kind: TableKind, metadata: KubeObject["metadata"]): KubeObject["metadata"] {
+  if (kind.versionAnnotations === undefined || metadata.annotations === undefined) return metadata;
+  const { annotations, ...rest } = metadata;
+  const kept = Object.entries(annotations).filter(([key]) => !kind.versionAnnotations?.includes(key));
+  return kept.length === 0 ? rest : { ...rest, annotations: Object.fromEntries(kept) };
 }
