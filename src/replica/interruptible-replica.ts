@@ -73,7 +73,7 @@ export class InterruptibleReplica {
   }
 
   #makeBackend(): Backend {
-    const present = () => this.opened.node.backend;
+    const present = () => this.opened.backend;
     return {
       range: async (request: RangeRequest) => present().range(request),
       transact: async (transaction: Transaction) => present().transact(transaction),

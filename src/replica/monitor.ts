@@ -6,6 +6,7 @@
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import type { Backend } from "#base/backend.ts";
 import { exposition } from "#base/exposition.ts";
+import { StatusError } from "#base/errors.ts";
 import type { Timer } from "#base/ports.ts";
 import { measuredBackend } from "./measured-backend.ts";
 import type { SlowRequestOptions } from "./measured-backend.ts";
@@ -26,9 +27,6 @@ const delayWindowMs = 60_000;
 const activeMs = 5000;
 /** Counting keys reads an index: not for every scraper anew. */
 const recountMs = 15_000;
-
-/** What a replica answers to `probe`: nothing, at once. */
-export const probeHandlers = { probe: () => new Uint8Array(0) };
 
 export class ReplicaMonitor {
   readonly meter = new ReplicaMeter();
@@ -126,8 +124,9 @@ export class ReplicaMonitor {
     const startedMs = this.ports.clock.monotonicMs();
     try {
       await replica.calls.call(to, "probe", new Uint8Array(0), probeTimeoutMs);
-    } catch {
-      return; // out of reach: there is no round trip to measure
+    } catch (error) {
+      // A release that does not know the question has answered all the same; otherwise there was no round trip.
+      if (!(error instanceof StatusError && error.reason === "NotImplemented")) return;
     }
     this.meter.peer(id).roundTripSeconds.observe((this.ports.clock.monotonicMs() - startedMs) / 1000);
   }

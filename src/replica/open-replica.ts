@@ -3,8 +3,9 @@
  * state and peers. Runs in the replica's thread.
  */
 
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Backend } from "#base/backend.ts";
 import { FatalError, StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
 import { FileStateDirectory } from "#store/state-directory.ts";
@@ -13,7 +14,9 @@ import type { ClusterState } from "./cluster-state.ts";
 import { FileDisk } from "./disk.ts";
 import type { ReplicaIdentity } from "./identity-file.ts";
 import { copyFiles, readReplicaIdentity, writeDurably, writeReplicaIdentity } from "./identity-file.ts";
+import { defaultSlowRequests } from "./measured-backend.ts";
 import { newMemberId, parseMemberId } from "./member-id.ts";
+import { ReplicaMonitor } from "./monitor.ts";
 import type { Succession } from "./peer-connection.ts";
 import { TlsTransport } from "./peer-transport.ts";
 import { recoverIfAsked, requestRecovery } from "./recover.ts";
@@ -28,12 +31,16 @@ export type ReplicaSettings = Omit<ReplicaOptions, "logger" | "onFatal">;
 
 export interface OpenReplica {
   node: ReplicaNode;
+  /** The node's, with a meter on its calls. */
+  backend: Backend;
   memberId: string;
   clusterId: string;
   port: number;
   setTls(tls: PeerTls): void;
   /** The next time it is opened it goes on alone. Throws Conflict while it reaches a majority. */
   requestRecovery(request: { term: number; lost: string[] }): void;
+  /** In Prometheus' text format. */
+  metrics(): string;
   /** Ends it as a crash does. */
   abandon(): Promise<void>;
   stop(): Promise<void>;
@@ -84,7 +91,7 @@ export async function openReplica(
     return await open(settings, identity, logger, onFatal);
   } catch (error) {
     const fresh = found !== undefined && isDamage(error) ? beginAnew(dataDir, found) : undefined;
-    if (fresh === undefined) throw error;
+    if (fresh === undefined) throw found !== undefined && isDamage(error) ? hopeless(dataDir, error) : error;
     logger.error("this node's copy of the datastore is damaged; it gets a new one from the others", {
       error: String(error),
     });
@@ -129,20 +136,21 @@ async function open(
       bootstrapState(state, clusterId, { id: memberId, name, address, apiAddress, failureDomain, witness });
     }
     if (isNew) writeReplicaIdentity(dataDir, identity);
+    const monitor = new ReplicaMonitor({
+      clock: realClock,
+      random: realRandom,
+      disk: new FileDisk(join(dataDir, "log"), () => state.busy),
+      state,
+      transport,
+      logger,
+    });
     const opened = new ReplicaNode({
       config: {
         memberId,
         timing: { ...defaultTiming, ...settings.timing },
         ...(settings.formats === undefined ? {} : { formats: settings.formats }),
       },
-      ports: {
-        clock: realClock,
-        random: realRandom,
-        disk: new FileDisk(join(dataDir, "log"), () => state.busy),
-        state,
-        transport,
-        logger,
-      },
+      ports: monitor.ports,
       clusterId,
       peers: identity.peers,
       ...(settings.targets === undefined ? {} : { targets: settings.targets }),
@@ -155,6 +163,7 @@ async function open(
     });
     node = opened;
     opened.start();
+    monitor.start(opened);
     void (async () => {
       if (identity.replaces !== undefined) await rejoin(opened, identity.replaces, memberId, address, logger);
       const { apiAddress } = settings;
@@ -167,6 +176,10 @@ async function open(
     })();
     return {
       node: opened,
+      backend: monitor.backend(opened.backend, {
+        ...defaultSlowRequests,
+        ...(settings.slowRequestMs === undefined ? {} : { slowMs: settings.slowRequestMs }),
+      }),
       memberId,
       clusterId,
       port: transport.port,
@@ -179,12 +192,15 @@ async function open(
           );
         requestRecovery(dataDir, { ...request, timeMs: realClock.nowMs() });
       },
+      metrics: () => monitor.text(),
       async abandon() {
+        monitor.stop();
         opened.kill();
         await transport.close();
       },
       async stop() {
         await opened.stop();
+        monitor.stop();
         await transport.close();
       },
     };
@@ -296,6 +312,15 @@ async function rejoin(
   }
 }
 
+function hopeless(dataDir: string, cause: Error): FatalError {
+  return new FatalError(
+    "corrupt",
+    `this node's copy of the datastore in ${dataDir} is damaged (${cause.message}), and no other member is known ` +
+      'that could have another: bring it back from a backup ("trivet restore FILE"), or put back a copy of the directory',
+    { cause },
+  );
+}
+
 /** A log that has lost something, a state that diverged or that SQLite can't read. */
 function isDamage(error: unknown): error is Error {
   if (error instanceof FatalError) return error.kind === "corrupt";
@@ -352,6 +377,15 @@ function newIdentity(mode: ReplicaSettings["mode"]): ReplicaIdentity {
 
 /** What a start left behind that never came as far as an identity. */
 function clear(dataDir: string): void {
+  const log = join(dataDir, "log");
+  // The identity was durable before the first segment was begun.
+  if (existsSync(log) && readdirSync(log).length > 0) {
+    throw new FatalError(
+      "badDataDir",
+      `${dataDir} holds a replica's log, but replica.json is missing: put it back from a copy, bring the node back ` +
+        'from a backup ("trivet restore FILE"), or, if other nodes hold the cluster, run "trivet reset --yes" and join again',
+    );
+  }
   for (const name of copyFiles) {
     rmSync(join(dataDir, name), { recursive: true, force: true });
   }

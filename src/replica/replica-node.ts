@@ -98,6 +98,7 @@ export class ReplicaNode {
         admin: (_, body) => this.#onAdmin(body),
         backup: (_, body) => this.backups.serve(body),
         lease: (_, body) => this.#lessor.serve(body),
+        probe: () => new Uint8Array(0),
       },
       onFatal: (error) => options.onFatal(error),
     });

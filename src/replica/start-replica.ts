@@ -47,6 +47,7 @@ export async function startReplica(options: ReplicaOptions): Promise<ReplicaHand
     outage: (durationMs) => control<void>("outage", durationMs),
     members: () => control<MemberRecord[]>("members"),
     status: () => control<ReplicaStatus>("status"),
+    metrics: () => control<string>("metrics"),
     setTls: (tls) => control<void>("setTls", tls),
     async backup(unconfirmed) {
       const { info, token } = await control<BegunBackup>("backupBegin", unconfirmed);

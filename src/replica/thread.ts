@@ -87,6 +87,8 @@ async function control(replica: InterruptibleReplica, method: string, args: unkn
       return node.status();
     case "members":
       return node.members();
+    case "metrics":
+      return opened.metrics();
     case "setTls":
       opened.setTls(args[0] as PeerTls);
       return undefined;

@@ -173,6 +173,8 @@ export interface ReplicaOptions {
   peerAddresses?: Record<string, string>;
   /** How much of the past is kept, by the leader's clock. Default 300,000; 0: never compact automatically. */
   historyMs?: number;
+  /** From how many milliseconds on a request is told of in the log. Default 100. */
+  slowRequestMs?: number;
   /** What this release reads and writes. Default: what it does; tests pretend to be another release. */
   formats?: FormatRange;
   /** Called when the replica has died by itself (corrupt log, lost disk): the process must not go on. */
@@ -212,6 +214,8 @@ export interface ReplicaHandle {
   setVoters(voters: number): Promise<void>;
   members(): Promise<MemberRecord[]>;
   status(): Promise<ReplicaStatus>;
+  /** The replica's numbers in Prometheus' text format; empty when the replica has stopped. Rejects like `status`. */
+  metrics(): Promise<string>;
   /**
    * Calls back at once and whenever members, their roles or liveness, the leader or the decisions have
    * changed, within half a second. Revisions and lags alone are no change. Returns how to end it.
