@@ -143,6 +143,7 @@ function replicaOptions(
           ? { type: "bootstrap", member: { name, apiAddress: `${address}:${ports.api}`, failureDomain } }
           : { type: "join", grant: identity.grant },
     ...(identity.settings.voters === undefined ? {} : { targets: { voters: identity.settings.voters } }),
+    ...slowRequests(),
     logger,
     onFatal: (error) => {
       // The log of this node can't be trusted or written any more: others go on, a supervisor restarts it.
@@ -150,6 +151,16 @@ function replicaOptions(
       process.exit(70);
     },
   };
+}
+
+/** From how many milliseconds on a request of the datastore is told of in the log. */
+function slowRequests(): Pick<ReplicaOptions, "slowRequestMs"> {
+  const text = process.env["TRIVET_SLOW_REQUEST_MS"];
+  if (text === undefined) return {};
+  const slowRequestMs = Number(text);
+  if (!(slowRequestMs > 0))
+    throw new Error(`TRIVET_SLOW_REQUEST_MS must be a number of milliseconds, not "${text}"`);
+  return { slowRequestMs };
 }
 
 async function startApi(
@@ -181,6 +192,8 @@ async function startApi(
       { prefix: "/trivet/v1/backup", handler: backupRoute(identity, pki, replica) },
       { prefix: "/trivet/v1/recovery", handler: createRecoveryRoute(replica) },
     ],
+    moreMetrics: () =>
+      replica.metrics().catch((error: unknown) => `# without the datastore's numbers: ${String(error)}\n`),
     agentDialer: tlsAgentDialer({
       ca: pki.authorities.cluster.certificate,
       cert: pki.apiClient.certificate,
