@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Backend } from "#base/backend.ts";
-import { createAuthority, issue } from "#cluster/certificates.ts";
 import type { EtcdApiOptions } from "./server.ts";
 import { startEtcdApi } from "./server.ts";
 
@@ -26,16 +25,12 @@ export interface ServedApi {
   close(): Promise<void>;
 }
 
-export async function serveApi(backend: Backend, options: Partial<EtcdApiOptions> = {}): Promise<ServedApi> {
+export async function serveApi(
+  backend: Backend,
+  tls: ServedApi["tls"],
+  options: Partial<EtcdApiOptions> = {},
+): Promise<ServedApi> {
   const directory = mkdtempSync("/tmp/trivet-etcd-");
-  const authority = await createAuthority("test", 1);
-  const leaf = await issue(authority, {
-    commonName: "etcd",
-    hosts: ["127.0.0.1"],
-    usages: ["server", "client"],
-    validDays: 1,
-  });
-  const tls = { ca: authority.certificate, cert: leaf.certificate, key: leaf.key };
   const moved: string[] = [];
   const server = await startEtcdApi({
     backend,

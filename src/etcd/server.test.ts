@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MemoryBackend } from "#base/memory-backend.ts";
+import { createAuthority, issue } from "#cluster/certificates.ts";
 import { fakeBackup, hasEtcdctl, serveApi } from "./etcd-api.fixture.ts";
 import type { ServedApi } from "./etcd-api.fixture.ts";
 
@@ -16,7 +17,7 @@ describe("the etcd API, by etcdctl", { skip }, () => {
   const etcdctl = (...args: string[]): Promise<string> => api.etcdctl(...args);
 
   before(async () => {
-    api = await serveApi(new MemoryBackend());
+    api = await serveApi(new MemoryBackend(), await tlsFor("127.0.0.1"));
   });
   after(() => api.close());
 
@@ -151,3 +152,14 @@ describe("the etcd API, by etcdctl", { skip }, () => {
     assert.match(await put, /request is too large/);
   });
 });
+
+async function tlsFor(host: string): Promise<ServedApi["tls"]> {
+  const authority = await createAuthority("test", 1);
+  const leaf = await issue(authority, {
+    commonName: "etcd",
+    hosts: [host],
+    usages: ["server", "client"],
+    validDays: 1,
+  });
+  return { ca: authority.certificate, cert: leaf.certificate, key: leaf.key };
+}

@@ -1,0 +1,71 @@
+/** The etcd API of a node, where its cluster's settings ask for it: certificates, port, backups. */
+import { join } from "node:path";
+import type { Logger } from "#base/ports.ts";
+import { systemClock } from "#client/system-clock.ts";
+import { ensureEtcdPki } from "#cluster/etcd-pki.ts";
+import type { NodeIdentity } from "#cluster/identity.ts";
+import type { NodePki } from "#cluster/pki.ts";
+import { writeBackup } from "#replica/backup-file.ts";
+import type { ReplicaHandle } from "#replica/types.ts";
+import type { Running } from "./serve.ts";
+import { version } from "./version.ts";
+
+export interface NodeEtcdApiOptions {
+  dataDir: string;
+  identity: NodeIdentity;
+  pki: NodePki;
+  replica: ReplicaHandle;
+  logger: Logger;
+}
+
+/** Where `trivet status` says that it is; undefined when it is not served. */
+export function etcdEndpoint(identity: NodeIdentity): string | undefined {
+  const { etcdApiPort } = identity.settings;
+  return etcdApiPort === undefined ? undefined : `https://${identity.address}:${etcdApiPort}`;
+}
+
+/** Does nothing where it is not asked for. Needs a leader. */
+export async function startNodeEtcdApi(options: NodeEtcdApiOptions): Promise<Running> {
+  const { dataDir, identity, replica, logger } = options;
+  const { name, address, settings } = identity;
+  const port = settings.etcdApiPort;
+  if (port === undefined) return { close: async () => undefined };
+  const hosts = [name, "localhost", "127.0.0.1", ...(address === "127.0.0.1" ? [] : [address])];
+  const pki = await ensureEtcdPki(replica.backend, join(dataDir, "etcd"), hosts, systemClock.nowMs());
+  const { startEtcdApi } = await import("#etcd/server.ts");
+  return startEtcdApi({
+    backend: replica.backend,
+    host: address === "127.0.0.1" ? address : "0.0.0.0",
+    port,
+    tls: { ca: pki.authorityCertificate, cert: pki.server.certificate, key: pki.server.key },
+    clusterId: clusterNumber(replica.clusterId),
+    // Members are known by the addresses of their replicas; the port of the etcd API is the cluster's.
+    clientUrls: (member) =>
+      member.apiAddress === "" ? [] : [`https://${member.address.replace(/:\d+$/, "")}:${port}`],
+    maintenance: {
+      transferLeadership: (id) => replica.transferLeadership(id),
+      backup: () => backupOf(options),
+    },
+    logger,
+  });
+}
+
+/** The same file as "trivet backup" makes, so that "trivet restore" takes it. */
+async function* backupOf(options: NodeEtcdApiOptions): AsyncGenerator<Uint8Array> {
+  const { identity, pki, replica } = options;
+  const { info, chunks } = await replica.backup(false);
+  const header = {
+    trivet: version,
+    node: identity.name,
+    timeMs: systemClock.nowMs(),
+    ...info,
+    settings: identity.settings,
+  };
+  yield* writeBackup(header, { authorities: pki.authorities }, chunks);
+}
+
+/** The first 16 hex digits of an id that may have hyphens. */
+function clusterNumber(clusterId: string): string {
+  const digits = clusterId.replaceAll(/[^0-9a-f]/g, "").slice(0, 16);
+  return digits === "" ? "0" : digits;
+}
