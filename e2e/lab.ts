@@ -26,16 +26,17 @@ export class TestLab {
     this.nodes = nodes;
   }
 
-  /** The workers come behind the control-plane nodes. */
-  static async up(nodes: number, workers = 0): Promise<TestLab> {
+  /** The workers come behind the control-plane nodes, the witnesses last. */
+  static async up(nodes: number, workers = 0, witnesses = 0): Promise<TestLab> {
     await TestLab.down();
     const counts = ["--nodes", String(nodes), "--workers", String(workers)];
+    if (witnesses > 0) counts.push("--witnesses", String(witnesses));
     const output = await must(launcher, ["lab", "up", ...counts, "--format", "json"], { timeoutMs: 300_000 });
     const last = JSON.parse(output.trim().split("\n").at(-1) ?? "") as {
       kubeconfig: string;
       nodes: LabNode[];
     };
-    assert.equal(last.nodes.length, nodes + workers);
+    assert.equal(last.nodes.length, nodes + workers + witnesses);
     assert.ok(existsSync(last.kubeconfig));
     return new TestLab(last.kubeconfig, last.nodes);
   }

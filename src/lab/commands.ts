@@ -29,16 +29,9 @@ export function trivetProgram(trivet: readonly string[], dataDir = "/var/lib/tri
   return {
     dataDir,
     serve: ({ name, address }) => [...trivet, "serve", ...common, "--name", name, "--address", address],
-    addNode: ({ role }) => [
-      ...trivet,
-      "add-node",
-      ...common,
-      ...(role === "worker" ? ["--worker"] : []),
-      "--format",
-      "short",
-    ],
+    addNode: ({ role }) => [...trivet, "add-node", ...common, ...roleFlag(role), "--format", "short"],
     join: ({ name, address, role }, joinString) => {
-      const self = ["--name", name, "--address", address, ...(role === "worker" ? ["--worker"] : [])];
+      const self = ["--name", name, "--address", address, ...roleFlag(role)];
       return [...trivet, "join", joinString, ...common, ...self, "--no-start"];
     },
     waitReady: (_host, timeoutSeconds) => {
@@ -46,6 +39,10 @@ export function trivetProgram(trivet: readonly string[], dataDir = "/var/lib/tri
       return [...trivet, "status", ...common, ...waiting];
     },
   };
+}
+
+function roleFlag(role: HostState["role"]): string[] {
+  return role === "control-plane" ? [] : [`--${role}`];
 }
 
 export interface LabUpOptions extends LabOptions {
@@ -65,7 +62,7 @@ export interface LabSummary {
 /** From nothing to a cluster. What was made is removed again if it fails. */
 export async function labUp(options: LabUpOptions): Promise<LabSummary> {
   const { program, progress = () => {}, timeoutSeconds = 120 } = options;
-  progress(`making ${options.nodes + (options.workers ?? 0)} hosts`);
+  progress(`making ${options.nodes + (options.workers ?? 0) + (options.witnesses ?? 0)} hosts`);
   const lab = await createLab(options);
   try {
     const [first, ...others] = lab.hosts as [HostState, ...HostState[]];
@@ -207,7 +204,7 @@ async function serve(lab: Lab, program: NodeProgram, host: HostState, timeoutSec
   const started = await waitUntil(async () => {
     if (!running()) return true;
     return (
-      host.role === "worker" ||
+      host.role !== "control-plane" ||
       access(kubeconfig).then(
         () => true,
         () => false,

@@ -35,6 +35,8 @@ export interface LabOptions {
   nodes: number;
   /** Further nodes that are workers. */
   workers?: number;
+  /** Behind them, nodes that only vote. */
+  witnesses?: number;
   /** A /24. Default 10.66.0.0/24. */
   subnet?: string;
   /**
@@ -101,7 +103,8 @@ export async function createLab(options: LabOptions): Promise<Lab> {
   if (known !== undefined) {
     throw new Error(`there is a lab in ${dir} already; remove it with \`lab down\``);
   }
-  const count = options.nodes + (options.workers ?? 0);
+  const serving = options.nodes + (options.workers ?? 0);
+  const count = serving + (options.witnesses ?? 0);
   if (options.nodes < 1 || count > maxHosts)
     throw new Error(`a lab has 1 to ${maxHosts} nodes, not ${count}`);
   const subnet = options.subnet ?? "10.66.0.0/24";
@@ -111,7 +114,7 @@ export async function createLab(options: LabOptions): Promise<Lab> {
     name: `n${at + 1}`,
     index: at + 1,
     address: `${base}.${10 + at + 1}`,
-    role: at < options.nodes ? "control-plane" : "worker",
+    role: at < options.nodes ? "control-plane" : at < serving ? "worker" : "witness",
     paused: false,
     services: {},
   }));

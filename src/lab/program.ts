@@ -18,6 +18,7 @@ export function addLabCommands(program: Command, context: CommandContext): void 
     .description("make a cluster of several nodes")
     .option("--nodes <count>", "control-plane nodes", "3")
     .option("--workers <count>", "nodes without control plane", "0")
+    .option("--witnesses <count>", "nodes that only vote", "0")
     .option("--timeout <seconds>", "how long to wait for each node", "120")
     .option("--delay <ms>", "every frame between nodes takes this long; also makes `lab delay` possible (0)")
     .option("--disk-size <MiB>", "a disk of this size for each node; makes `lab disk-full` possible")
@@ -28,6 +29,7 @@ export function addLabCommands(program: Command, context: CommandContext): void 
       const summary = await labUp({
         nodes: count(flags.nodes, "--nodes", 1),
         workers: count(flags.workers, "--workers", 0),
+        witnesses: count(flags.witnesses, "--witnesses", 0),
         ...(flags.delay === undefined ? {} : { delayMs: number(flags.delay, "--delay") }),
         ...(flags.diskSize === undefined ? {} : { diskSizeMiB: diskSize(flags.diskSize) }),
         movableClocks: flags.movableClocks === true,

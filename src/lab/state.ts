@@ -23,7 +23,7 @@ export interface HostState {
   /** From 1. Node N has the address 10 + N in the lab's subnet and the port pN of the switch. */
   index: number;
   address: string;
-  role: "control-plane" | "worker";
+  role: "control-plane" | "worker" | "witness";
   /** The first process of the host's namespaces; while it lives the host is on. */
   init?: ProcessId;
   paused: boolean;
