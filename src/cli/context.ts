@@ -7,6 +7,8 @@ export interface ServeOptions {
   /** Only with components "api": port of the API server; 0 for any free one. */
   port?: number;
   serviceCidr?: string;
+  /** Serve the etcd API: true, or its port. */
+  etcdApi?: string | true;
   /** For a data directory that holds no node yet: serve makes a new cluster there. */
   name?: string;
   address?: string;

@@ -34,6 +34,7 @@ export function createProgram(context: CommandContext): Command {
   nodeFlags(program.command("up").description("from nothing to a Ready node: packages, keys, start, wait"))
     .option("--cluster-cidr <block>", "addresses of pods")
     .option("--service-cidr <block>", "addresses of Services")
+    .option(...etcdApiFlag)
     .option("--voters <count>", "how many nodes vote, once there are as many: 3, 5 or 7", "3")
     .action((flags) => upCommand(context, flags));
   dataDir(program.command("start").description("start the node in the background and wait until it is Ready"))
@@ -67,6 +68,7 @@ export function createProgram(context: CommandContext): Command {
     .option("--name <name>", "name of the node, where the data directory holds none yet")
     .option("--address <ip>", "its address, where the data directory holds none yet")
     .option("--failure-domain <name>", "its failure domain, where the data directory holds none yet")
+    .option(...etcdApiFlag)
     .option("--voters <count>", "how many nodes vote, where the data directory holds none yet", "3")
     .action((flags) =>
       context.hooks.serve({
@@ -76,6 +78,7 @@ export function createProgram(context: CommandContext): Command {
         ...(flags.address === undefined ? {} : { address: flags.address }),
         ...(flags.failureDomain === undefined ? {} : { failureDomain: flags.failureDomain }),
         voters: parseVoters(flags.voters),
+        ...(flags.etcdApi === undefined ? {} : { etcdApi: flags.etcdApi }),
         ...(flags.port === undefined ? {} : { port: Number(flags.port) }),
         ...(flags.serviceCidr === undefined ? {} : { serviceCidr: flags.serviceCidr }),
       }),
@@ -192,6 +195,7 @@ function addRecoveryCommands(program: Command, context: CommandContext): void {
       "--take-over",
       "the other nodes of the old cluster are taken into the restored one when they meet it",
     )
+    .option("--keys-only", "put back the cluster's keys alone; the datastore stays as it is")
     .option("--dry-run", "check the backup and say what would be done")
     .option("--yes", "lay the node that is here aside without asking")
     .action((file, flags) => restoreCommand(context, file, flags));
@@ -262,6 +266,11 @@ function nodeFlags(command: Command): Command {
     .option("--timeout <seconds>", "how long to wait until the node is Ready", "120")
     .option("--no-start", "prepare the node without starting it");
 }
+
+const etcdApiFlag = [
+  "--etcd-api [port]",
+  "serve the etcd v3 API, to holders of a certificate (default port 12379)",
+] as const;
 
 function formats(choices: string[]): Option {
   return new Option("--format <format>", "how to print").choices(choices).default("pretty");

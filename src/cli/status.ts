@@ -41,6 +41,8 @@ export interface NodeStatus {
     decisions: { time: string; reason?: string; text: string }[];
   };
   addons: { enabled: string[]; disabled: string[] };
+  /** Address of this node's etcd API, where it is served. */
+  etcdApi?: string;
 }
 
 export type StatusFormat = "pretty" | "json" | "yaml" | "short";
@@ -163,6 +165,7 @@ export function format(status: NodeStatus, as: StatusFormat): string {
   if (as === "short") return headline;
   const lines = [headline, `version: ${status.version}`];
   if (status.addons.enabled.length > 0) lines.push(`add-ons: ${status.addons.enabled.join(", ")}`);
+  if (status.etcdApi !== undefined) lines.push(`etcd API: ${status.etcdApi}`);
   if (ha.members.length > 0) {
     lines.push(
       `high availability: ${ha.enabled ? "enabled" : "not enabled"} (${quorumText(ha.failuresToQuorumLoss, ha.members.length)})`,

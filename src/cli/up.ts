@@ -7,10 +7,12 @@ import { createCluster, requireNoDatastore } from "#cluster/join.ts";
 import type { NewNode } from "#cluster/join.ts";
 import { defaultPorts, defaultSettings, readIdentity } from "#cluster/identity.ts";
 import type { ClusterSettings, NodePorts } from "#cluster/identity.ts";
+import { checkPki } from "#cluster/pki.ts";
 import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
 import { findNode, lastLogLines, startNode } from "./process-control.ts";
 import { readStatus, waitReady } from "./status.ts";
+import { etcdSetting, rememberEtcdApi } from "./etcd-api.ts";
 import { parseVoters } from "./voters.ts";
 import {
   defaultAddress,
@@ -41,6 +43,7 @@ export interface UpFlags extends NodeFlags {
   clusterCidr?: string;
   serviceCidr?: string;
   voters: string;
+  etcdApi?: string | true;
 }
 
 export async function upCommand(context: CommandContext, flags: UpFlags): Promise<void> {
@@ -48,11 +51,13 @@ export async function upCommand(context: CommandContext, flags: UpFlags): Promis
   requireRoot("up");
   const node = describeNode(flags);
   const settings = clusterSettings(flags);
-  const identity = readIdentity(flags.dataDir);
+  const found = readIdentity(flags.dataDir);
+  const identity = found && rememberEtcdApi(flags.dataDir, found, flags.etcdApi);
   if (identity !== undefined && findNode(flags.dataDir) !== undefined) {
     const status = await readStatus(flags.dataDir).catch(() => undefined);
     if (status?.ready === true) {
-      context.progress.line(`node ${status.node} is already up and Ready: nothing to do`);
+      const restart = identity !== found ? `: "trivet restart" makes it serve the etcd API` : ": nothing to do";
+      context.progress.line(`node ${status.node} is already up and Ready${restart}`);
       writeUserKubeconfig(flags.dataDir);
       printNextSteps(context, flags.dataDir);
       return;
@@ -96,11 +101,11 @@ export function describeNode(flags: NodeFlags): NewNode {
     dataDir: flags.dataDir,
     name,
     address,
+    ...(flags.address === undefined ? {} : { addressGiven: true }),
     failureDomain: flags.failureDomain ?? "",
     ports: {
       api: port(flags.apiPort, "--api-port", defaultPorts.api),
       peer: port(flags.peerPort, "--peer-port", defaultPorts.peer),
-    ...(flags.address === undefined ? {} : { addressGiven: true }),
       agent: port(flags.agentPort, "--agent-port", defaultPorts.agent),
     },
   };
@@ -114,6 +119,9 @@ export async function requireFreePorts(ports: NodePorts): Promise<void> {
 
 export async function startAndWait(context: CommandContext, flags: NodeFlags): Promise<void> {
   if (!flags.start) return;
+  const identity = readIdentity(flags.dataDir);
+  // What the node would only write to its log is said here, with its exit code.
+  if (identity !== undefined) checkPki(flags.dataDir, identity.role);
   await context.progress.step("node", () =>
     startNode(flags.dataDir, context.launcher) === "running"
       ? "already running"
@@ -201,6 +209,7 @@ function clusterSettings(flags: UpFlags): ClusterSettings {
     clusterCidr: block(flags.clusterCidr, "--cluster-cidr", defaultSettings.clusterCidr),
     serviceCidr: block(flags.serviceCidr, "--service-cidr", defaultSettings.serviceCidr),
     voters: parseVoters(flags.voters),
+    ...etcdSetting(flags.etcdApi),
   };
 }
 

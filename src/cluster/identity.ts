@@ -14,6 +14,8 @@ export interface ClusterSettings {
   serviceCidr: string;
   clusterDomain: string;
   nodePortRange: string;
+  /** Port of the etcd API on every control-plane node; absent: it is not served. */
+  etcdApiPort?: number;
   /** How many voters the cluster was made for; absent: 3. What `trivet voters` has set since counts more. */
   voters?: number;
 }
@@ -31,10 +33,10 @@ export interface NodeIdentity {
   role: NodeRole;
   /** The IP address that other nodes reach this node at. */
   address: string;
-  failureDomain: string;
-  ports: NodePorts;
   /** It was given by the node's owner, and is not replaced when the machine has another one. */
   addressGiven?: boolean;
+  failureDomain: string;
+  ports: NodePorts;
   settings: ClusterSettings;
   /** For workers: host:port of the API servers known at the last start. */
   endpoints: string[];

@@ -28,6 +28,7 @@ import { startReplica } from "#replica/start-replica.ts";
 import type { ReplicaHandle, ReplicaOptions } from "#replica/types.ts";
 import { addonNames, startAddons } from "./addons.ts";
 import { tlsAgentDialer } from "./agent-dialer.ts";
+import { etcdEndpoint, startNodeEtcdApi } from "./etcd-api.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
 import { composeStatus } from "./node-status.ts";
 import type { NodePaths } from "./paths.ts";
@@ -73,8 +74,9 @@ export async function startControlPlane(
     const apiUrl = `https://${identity.address}:${api.port}`;
     writeKubeconfig(paths.kubeconfig, apiUrl, pki);
     await api.ready();
-    serving.client = as(masters);
     removePeerAddresses(dataDir);
+    serving.client = as(masters);
+    running.push(await startNodeEtcdApi({ dataDir, identity, pki, replica, logger }));
     // Before, only masters could ask; now roles say who else may: the dashboard's users.
     api.addRoute({
       prefix: "/trivet/v1/status",
@@ -211,8 +213,6 @@ async function startApi(
   return Object.assign(server, { port: listening.address.port, management });
 }
 
-function startControllers(
-  identity: NodeIdentity,
 function backupRoute(identity: NodeIdentity, pki: NodePki, replica: ReplicaHandle): HttpHandler {
   return createBackupRoute({
     replica,
@@ -224,6 +224,8 @@ function backupRoute(identity: NodeIdentity, pki: NodePki, replica: ReplicaHandl
   });
 }
 
+function startControllers(
+  identity: NodeIdentity,
   pki: NodePki,
   replica: ReplicaHandle,
   client: ApiClient,
@@ -321,6 +323,7 @@ function managementOptions(
         await replica.status(),
         await getNode(identity.name).catch(() => undefined),
         addonNames(serving.addons),
+        etcdEndpoint(identity),
       ),
   };
 }

@@ -13,8 +13,10 @@ export function composeStatus(
   replica: ReplicaStatus,
   node: NodeObject | undefined,
   addons: NodeStatus["addons"],
+  etcdApi: string | undefined,
 ): NodeStatus {
-  return describe(name, version, replica, notReadyReason(replica, node), addons);
+  const status = describe(name, version, replica, notReadyReason(replica, node), addons);
+  return etcdApi === undefined ? status : { ...status, etcdApi };
 }
 
 /** A witness has no Node object: its replica is all of it. */

@@ -1,6 +1,7 @@
 /** `trivet serve`: runs the node of a data directory in the foreground until it is asked to stop. */
 import { mkdirSync } from "node:fs";
 import type { ServeOptions } from "#cli/context.ts";
+import { etcdSetting, rememberEtcdApi } from "#cli/etcd-api.ts";
 import { removePidFile, writePidFile, findNode } from "#cli/process-control.ts";
 import { defaultAddress, machineAddresses } from "#cli/system.ts";
 import { createCluster } from "#cluster/join.ts";
@@ -24,8 +25,9 @@ export async function serve(options: ServeOptions): Promise<void> {
     throw new Error(`a node already runs in ${options.dataDir}: "trivet stop" stops it`);
   const logger = createLogger("node");
   const known = readIdentity(options.dataDir);
-  const identity =
+  const found =
     known === undefined ? await newCluster(options, components) : moved(options.dataDir, known, logger);
+  const identity = rememberEtcdApi(options.dataDir, found, options.etcdApi);
   writePidFile(options.dataDir);
   const stop = whenAskedToStop();
   try {
@@ -91,6 +93,7 @@ async function newCluster(options: ServeOptions, components: string): Promise<No
     {
       ...defaultSettings,
       ...(options.voters === undefined ? {} : { voters: options.voters }),
+      ...etcdSetting(options.etcdApi),
       ...(options.serviceCidr === undefined ? {} : { serviceCidr: options.serviceCidr }),
     },
   );

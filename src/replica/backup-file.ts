@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { StatusError } from "#base/errors.ts";
+import { isSnapshotTrailer, trailerBytesMax } from "./snapshot-trailer.ts";
 import type { MemberRecord } from "./types.ts";
 
 /** What a backup says of itself. */
@@ -98,10 +99,14 @@ export async function* readBackup(source: AsyncIterable<Uint8Array>): AsyncGener
     if (type !== expected && !(expected === "chunk" && type === "end")) throw changed(sizeBytes);
     if (type === "end") {
       const end = parse(content) as { chunks: number; sizeBytes: number; sha256: string };
+      const whole = hash.copy().update(frame).update(content);
       if (end.chunks !== chunks || end.sizeBytes !== sizeBytes || end.sha256 !== hash.digest("hex"))
         throw changed(sizeBytes);
-      if ((await from.take(1)).length > 0) throw refused("it goes on behind its end");
-      yield { type, chunks, sizeBytes: sizeBytes + frame.length + content.length };
+      const wholeBytes = sizeBytes + frame.length + content.length;
+      const rest = await from.take(trailerBytesMax + 1);
+      if (rest.length > 0 && !isSnapshotTrailer(rest, wholeBytes, whole))
+        throw refused("it goes on behind its end");
+      yield { type, chunks, sizeBytes: wholeBytes };
       return;
     }
     hash.update(frame);
