@@ -34,6 +34,8 @@ const sound: Record<string, Message> = {
   "an append": { ...append, entries: [entry(4, 4), entry(5, 5)] },
   "an append to an empty log": { ...append, index: 0, logTerm: 0, entries: [entry(1, 1)] },
   "a vote request": vote,
+  // Found by the simulation: its first states are of term 1, and nobody has been in a term.
+  "a vote request of a member that begins with a state": { ...vote, term: 1, index: 1, logTerm: 1 },
   "a vote request of an empty log": { ...vote, index: 0, logTerm: 0 },
   "a snapshot": snapshot,
   "a forwarded change": propose,
@@ -81,7 +83,7 @@ const faulty: Record<string, [Message, RegExp]> = {
     },
     /beyond counting/,
   ],
-  "a candidate whose log is ahead of it": [{ ...vote, logTerm: 6 }, /own term or newer/],
+  "a candidate whose log is ahead of it": [{ ...vote, logTerm: 7 }, /newer term than itself/],
   "a proposal of nothing": [{ ...propose, entries: [] }, /proposes nothing/],
   "a change that is not there": [
     { ...propose, entries: [{ ...entry(0, 0), type: "confChange" }] },

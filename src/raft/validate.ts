@@ -70,9 +70,12 @@ function checkContext({ context }: Message): string | undefined {
   return typeof context !== "string" || context === "" ? "it does not say which read it is about" : undefined;
 }
 
-/** A candidate's log ends before its term: in that term it has yet to write. */
+/**
+ * Nobody has entries of a term that it has not seen. Of the very term it may have: a cluster's first members
+ * begin with a state of term 1, before any of them has been in a term.
+ */
 function checkLogEnd({ term = 0, logTerm = 0 }: Message): string | undefined {
-  return logTerm >= term ? "its log is of its own term or newer" : undefined;
+  return logTerm > term ? "its log is of a newer term than itself" : undefined;
 }
 
 function checkProposal({ entries = [] }: Message): string | undefined {
