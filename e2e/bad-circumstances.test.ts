@@ -141,10 +141,10 @@ test("a broken data directory is named, and its keys are never replaced", option
   restore("node.json");
 
   rmSync(`${dataDir}/pki/ca.key`);
-  refused(await trivet("up"), 1, /pki\/ca\.key is missing/);
+  refused(await trivet("up"), 73, /pki\/ca\.key is missing.*trivet restore FILE/);
   restore("pki");
   writeFileSync(`${dataDir}/pki/ca.crt`, "rubbish");
-  refused(await trivet("up"), 1, /pki\/ca\.crt is damaged/);
+  refused(await trivet("up"), 73, /pki\/ca\.crt is damaged/);
   restore("pki");
 
   for (const file of ["state.db-wal", "state.db-shm"]) rmSync(`${dataDir}/replica/${file}`, { force: true });

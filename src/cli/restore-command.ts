@@ -6,7 +6,7 @@ import type { BackupSummary } from "#cluster/backup.ts";
 import type { NodeIdentity } from "#cluster/identity.ts";
 import { readIdentity } from "#cluster/identity.ts";
 import type { NewNode } from "#cluster/join.ts";
-import { dropPrepared, prepareRestore, putInPlace } from "#cluster/restore.ts";
+import { dropPrepared, prepareRestore, putInPlace, restoreKeys } from "#cluster/restore.ts";
 import { describeBackup, verifyFile } from "./backup-command.ts";
 import type { CommandContext } from "./context.ts";
 import { findNode, stopNode } from "./process-control.ts";
@@ -19,6 +19,7 @@ export interface RestoreFlags extends NodeFlags {
   yes?: boolean;
   dryRun?: boolean;
   takeOver?: boolean;
+  keysOnly?: boolean;
 }
 
 const stopTimeoutMs = 30_000;
@@ -32,6 +33,10 @@ export async function restoreCommand(
   const summary = await verifyFile(file);
   context.print(describeBackup(summary).join("\n"));
   const present = presentIdentity(flags.dataDir);
+  if (flags.keysOnly === true) {
+    await restoreKeysOnly(context, file, flags, present);
+    return;
+  }
   const node = nodeOf(flags, present);
   const text = explain(node, present, summary, flags);
   if (flags.dryRun === true) {
@@ -75,6 +80,28 @@ export async function restoreCommand(
   if (aside !== undefined) context.progress.line(`  what was here lies in ${aside}`);
   await startAndWait(context, flags);
   context.print(afterwards(summary, node, flags.takeOver === true).join("\n"));
+}
+
+/** For a node whose keys are damaged and whose datastore is whole. */
+async function restoreKeysOnly(
+  context: CommandContext,
+  file: string,
+  flags: RestoreFlags,
+  present: NodeIdentity | undefined,
+): Promise<void> {
+  if (present?.role !== "control-plane")
+    throw new Error(`there is no control-plane node in ${flags.dataDir} whose keys could be put back`);
+  if (flags.dryRun === true) return;
+  requireRoot("restore");
+  if (flags.yes !== true)
+    throw new Error('this puts the keys of the backup in place of this node\'s: say so with "--yes"');
+  if (findNode(flags.dataDir) !== undefined)
+    throw new Error('the node runs, with keys that it can read: "trivet stop" stops it');
+  await context.progress.step("keys", async () => {
+    const aside = await restoreKeys(flags.dataDir, createReadStream(file), Date.now());
+    return aside === undefined ? "put back" : `put back; the old ones lie in ${aside}`;
+  });
+  await startAndWait(context, flags);
 }
 
 /** A revision ("12345") or a time that JavaScript's Date understands ("2026-11-23T20:15:00Z"). */

@@ -38,6 +38,11 @@ export interface NodePki {
   admin: KeyAndCertificate;
 }
 
+/** What helps against a broken key file. */
+const remedy =
+  'bring the keys back from a backup ("trivet restore FILE --keys-only --yes"), or, with other nodes in the cluster, ' +
+  'run "trivet reset --yes" to remove this node\'s data and join again';
+
 /** The common name with which API servers call agents. */
 export const apiClientName = "trivet:api-server";
 
@@ -81,7 +86,7 @@ function mustParse(path: string, parse: () => unknown): void {
   } catch (cause) {
     throw new FatalError(
       "badDataDir",
-      `${path} is damaged; restore it from a backup, or run "trivet reset --yes" to remove this node's data and join again`,
+      `${path} is damaged; ${remedy}`,
       { cause },
     );
   }
@@ -176,6 +181,13 @@ export function readWitnessPki(dataDir: string): WitnessPki {
   return { peerAuthorityCertificate: must(pkiPath(dataDir, "peer-ca.crt")), peer: read(dataDir, "peer") };
 }
 
+/** Throws FatalError "badDataDir" when what the node can't make by itself is missing or damaged. */
+export function checkPki(dataDir: string, role: NodeIdentity["role"]): void {
+  if (role === "control-plane") readAuthorities(dataDir);
+  else if (role === "worker") readWorkerPki(dataDir);
+  else readWitnessPki(dataDir);
+}
+
 function pkiPath(dataDir: string, file: string): string {
   return join(dataDir, "pki", file);
 }
@@ -194,6 +206,6 @@ function must(path: string): string {
   if (text !== undefined) return text;
   throw new FatalError(
     "badDataDir",
-    `${path} is missing; restore it from a backup, or run "trivet reset" to remove this node's data and join again`,
+    `${path} is missing; ${remedy}`,
   );
 }

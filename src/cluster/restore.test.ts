@@ -13,8 +13,8 @@ import { createCluster } from "./join.ts";
 import { followAddress } from "./moved-address.ts";
 import { parsePeerAddresses } from "./peer-addresses.ts";
 import type { Authorities } from "./pki.ts";
-import { createAuthorities, ensureNodePki, readAuthorities } from "./pki.ts";
-import { prepareRestore, putInPlace } from "./restore.ts";
+import { checkPki, createAuthorities, ensureNodePki, readAuthorities } from "./pki.ts";
+import { prepareRestore, putInPlace, restoreKeys } from "./restore.ts";
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const root = mkdtempSync(join(tmpdir(), "trivet-restore-"));
@@ -132,6 +132,19 @@ test("on a node that exists everything old is laid aside; a bad backup changes n
   assert.equal(aside, join(node.dataDir, "before-restore-20261123T201500Z"));
   assert.deepEqual(readdirSync(aside).toSorted(), ["kubeconfig", "node.json", "pki"]);
   assert.equal(readFileSync(join(aside, "node.json"), "utf8"), before);
+  assert.deepEqual(readAuthorities(node.dataDir), authorities);
+});
+
+test("keys alone are put back beside a datastore that stays", async () => {
+  const node = newNode("n6");
+  await createCluster(node, defaultSettings);
+  writeFileSync(join(node.dataDir, "pki", "ca.key"), "rubbish");
+  assert.throws(() => checkPki(node.dataDir, "control-plane"), /ca\.key is damaged.*--keys-only/);
+  const nowMs = Date.UTC(2026, 0, 2);
+  await assert.rejects(restoreKeys(node.dataDir, one(file.subarray(0, -1)), nowMs), /cut off/);
+  const aside = await restoreKeys(node.dataDir, one(file), nowMs);
+  assert.equal(readFileSync(join(aside ?? "", "pki", "ca.key"), "utf8"), "rubbish");
+  checkPki(node.dataDir, "control-plane");
   assert.deepEqual(readAuthorities(node.dataDir), authorities);
 });
 

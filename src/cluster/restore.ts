@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { StatusError } from "#base/errors.ts";
+import { readBackup } from "#replica/backup-file.ts";
 import type { Restored } from "#replica/restore.ts";
 import { restoreReplica } from "#replica/restore.ts";
 import type { BackupSecrets } from "./backup.ts";
@@ -66,14 +67,42 @@ export async function prepareRestore(restore: NodeRestore): Promise<Restored> {
 export function putInPlace(dataDir: string, nowMs: number): string | undefined {
   const directory = preparedPath(dataDir);
   const present = parts.filter((name) => existsSync(join(dataDir, name)));
-  const stamp = new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, "");
-  const aside = join(dataDir, `before-restore-${stamp}`);
+  const aside = asidePath(dataDir, nowMs);
   if (present.length > 0) mkdirSync(aside, { mode: 0o700 });
   for (const name of present) renameSync(join(dataDir, name), join(aside, name));
   for (const name of parts.toReversed())
     if (existsSync(join(directory, name))) renameSync(join(directory, name), join(dataDir, name));
   rmSync(directory, { recursive: true, force: true });
   return present.length > 0 ? aside : undefined;
+}
+
+/**
+ * Puts back the cluster's keys alone; the datastore stays. No node may run. Returns where the old keys are. Throws
+ * StatusError BadRequest when the backup can't be used: nothing has changed then.
+ */
+export async function restoreKeys(
+  dataDir: string,
+  source: AsyncIterable<Uint8Array>,
+  nowMs: number,
+): Promise<string | undefined> {
+  let secrets: Partial<BackupSecrets> = {};
+  for await (const record of readBackup(source))
+    if (record.type === "secrets") secrets = record.secrets as Partial<BackupSecrets>;
+  const { authorities } = secrets;
+  if (authorities === undefined)
+    throw new StatusError("BadRequest", "the backup can't be used: it has no keys");
+  const directory = preparedPath(dataDir);
+  rmSync(directory, { recursive: true, force: true });
+  writeAuthorities(directory, authorities);
+  readAuthorities(directory);
+  const aside = existsSync(join(dataDir, "pki")) ? asidePath(dataDir, nowMs) : undefined;
+  if (aside !== undefined) {
+    mkdirSync(aside, { mode: 0o700 });
+    renameSync(join(dataDir, "pki"), join(aside, "pki"));
+  }
+  renameSync(join(directory, "pki"), join(dataDir, "pki"));
+  rmSync(directory, { recursive: true, force: true });
+  return aside;
 }
 
 /** The prepared node is not wanted after all. */
@@ -94,6 +123,11 @@ function identityOf(node: NewNode, restored: Restored): NodeIdentity {
     endpoints: [],
     state: "ready",
   };
+}
+
+function asidePath(dataDir: string, nowMs: number): string {
+  const stamp = new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  return join(dataDir, `before-restore-${stamp}`);
 }
 
 function preparedPath(dataDir: string): string {

@@ -186,6 +186,6 @@ function corrupt(file: string, at: number): FatalError {
   return new FatalError(
     "corrupt",
     `the replica's log is damaged in ${file} at ${at}, behind which durable entries follow: ` +
-      "remove this node from the cluster and join it again; if no other node is left, put back a copy of its data directory",
+      'remove this node from the cluster and join it again; if no other node is left, bring it back from a backup ("trivet restore FILE")',
   );
 }
