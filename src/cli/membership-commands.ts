@@ -7,7 +7,7 @@ import type { CommandContext } from "./context.ts";
 import { callManagement } from "./management-client.ts";
 import { removeNodeFromMachine, requireNode } from "./node-commands.ts";
 import { readStatus } from "./status.ts";
-import { requireLinux, requireRoot } from "./system.ts";
+import { requireLinux, requirePort, requireRoot } from "./system.ts";
 import type { NodeFlags } from "./up.ts";
 import { describeNode, prepareMachine, requireFreePorts, startAndWait } from "./up.ts";
 
@@ -62,9 +62,12 @@ export async function joinCommand(
     );
   const role = roleOf(flags);
   const node = describeNode(flags);
-  await requireFreePorts(node.ports);
-  // A witness runs no containers.
-  if (role !== "witness") await prepareMachine(context, flags.dataDir);
+  // A witness serves no API and runs no containers.
+  if (role === "witness") await requirePort(node.ports.peer, "peer");
+  else {
+    await requireFreePorts(node.ports);
+    await prepareMachine(context, flags.dataDir);
+  }
   await context.progress.step(`joining the cluster at ${invitation.endpoint}`, async () => {
     await joinCluster(node, invitation, role, context.version);
     return `admitted as ${role} "${node.name}"`;

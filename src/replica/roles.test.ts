@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { RoleChange, RoleMember, RoleView } from "./roles.ts";
-import { planRoles, wantedVoters } from "./roles.ts";
+import { requiredStableMs } from "./role-candidates.ts";
+import { planRemoval, planRoles, wantedVoters } from "./roles.ts";
 
 const targets = { voters: 3, standbys: 3, unresponsiveMs: 10_000 };
 
@@ -82,6 +83,78 @@ describe("planRoles", () => {
     const domains = ["a", "a", "b", "c"];
     assert.equal(describeChange(planRoles(view("V* V V S", {}, domains))), "3->V 1->S");
     assert.equal(planRoles(view("V* V V S", { sinceChangeMs: 5000 }, domains)), undefined);
+  });
+
+  test("a node that came back has to answer for a while before it is given a part, longer after each outage", () => {
+    const returned = (outages: number, stableMs: number): RoleView => {
+      const drawn = view("V* v V S");
+      for (const member of drawn.members)
+        if (member.role === "standby") Object.assign(member, { outages, stableMs });
+      return drawn;
+    };
+    assert.equal(planRoles(returned(1, 9_000)), undefined);
+    assert.equal(describeChange(planRoles(returned(1, 10_000))), "3->V 1->S");
+    assert.equal(planRoles(returned(3, 39_000)), undefined);
+    assert.equal(describeChange(planRoles(returned(3, 40_000))), "3->V 1->S");
+    assert.equal(requiredStableMs(0) < 1000, true, "a new node needs not wait");
+    assert.equal(requiredStableMs(50), 300_000);
+  });
+
+  test("of two equal standbys, the one without outages is chosen", () => {
+    const drawn = view("V* v V S S");
+    Object.assign(drawn.members[3] ?? {}, { outages: 1 });
+    assert.equal(describeChange(planRoles(drawn)), "4->V 1->S");
+  });
+
+  test("a voter is not replaced right after another change", () => {
+    assert.equal(planRoles(view("V* v V S", { sinceChangeMs: 4_000 })), undefined);
+  });
+
+  test("domains: a swap must make the fullest one emptier, a fuller standby set gives way to a new domain", () => {
+    assert.equal(planRoles(view("V* V V S", {}, ["a", "a", "b", "b"])), undefined);
+    assert.equal(describeChange(planRoles(view("V* V V S", {}, ["a", "a", "a", "b"]))), "3->V 2->S");
+    assert.equal(
+      planRoles(view("V* V V S", {}, ["a", "a", "b", ""])),
+      undefined,
+      "no domain is no better one",
+    );
+    const six = ["a", "b", "c", "a", "a", "a", "d"];
+    assert.equal(describeChange(planRoles(view("V* V V S S S -", {}, six))), "5->- 6->S");
+  });
+
+  describe("witnesses (w in the list of places)", () => {
+    const cases: [title: string, drawing: string, witnesses: number[], expected: string][] = [
+      ["with two nodes and a witness, all three vote", "V* S S", [2], "1->V 2->V"],
+      ["one node and two witnesses stay one voter", "V* S S", [1, 2], ""],
+      ["two nodes and two witnesses: one witness votes", "V* S S S", [1, 2], "3->V 1->V"],
+      ["full nodes are preferred", "V* S S S", [1], "2->V 3->V"],
+      ["a witness takes a dead voter's place", "V* v V S", [3], "3->V 1->S"],
+      ["but not where witnesses would outnumber the others", "V* v V S", [2, 3], ""],
+      ["it gets a copy beyond the three standbys", "V* V V S S S -", [6], "6->S"],
+      ["it counts as no standby", "V* V V S S S -", [5], "6->S"],
+    ];
+    for (const [title, drawing, witnesses, expected] of cases)
+      test(`${drawing}: ${title}`, () => {
+        const drawn = view(drawing);
+        for (const at of witnesses) Object.assign(drawn.members[at] ?? {}, { witness: true });
+        assert.equal(describeChange(planRoles(drawn)), expected);
+      });
+  });
+
+  describe("planRemoval", () => {
+    const cases: [drawing: string, id: string, expected: string][] = [
+      ["V* V V S", "1", "3->V 1->-"],
+      ["V* V V", "1", "2->S 1->-"],
+      ["V* V V s", "1", "2->S 1->-"],
+      ["V* V V S", "3", "3->-"],
+      ["V* S -", "2", ""],
+      ["V* V V V V", "4", "3->S 4->-"],
+    ];
+    for (const [drawing, id, expected] of cases)
+      test(`${drawing}: ${id} leaves`, () => {
+        const changes = planRemoval(view(drawing), id);
+        assert.equal(describeChange({ changes, reason: "VoterDemoted", subjects: [], text: "" }), expected);
+      });
   });
 
   test("the text says who replaced whom and why", () => {
