@@ -11,6 +11,11 @@ export interface WorkQueueOptions {
   backoffFirstMs?: number;
   /** Longest pause. Default 30 s. */
   backoffLimitMs?: number;
+  /**
+   * A key that was just worked on rests this long before its next turn, so that a burst of changes is worked
+   * on together. Default 0.
+   */
+  restMs?: number;
 }
 
 export class WorkQueue {
@@ -24,13 +29,17 @@ export class WorkQueue {
   readonly #again = new Set<string>();
   readonly #later = new Map<string, { dueMs: number; timer: Timer }>();
   readonly #failures = new Map<string, number>();
-  #wake: (() => void) | undefined;
+  readonly #restMs: number;
+  readonly #resting = new Map<string, { wanted: boolean; timer: Timer }>();
+  /** Workers without work, the longest idle first. */
+  readonly #idle: (() => void)[] = [];
   #closed = false;
 
   constructor(options: WorkQueueOptions) {
     this.#clock = options.clock;
     this.#backoffFirstMs = options.backoffFirstMs ?? 5;
     this.#backoffLimitMs = options.backoffLimitMs ?? 30_000;
+    this.#restMs = options.restMs ?? 0;
   }
 
   get size(): number {
@@ -43,8 +52,13 @@ export class WorkQueue {
       this.#again.add(key);
       return;
     }
+    const resting = this.#resting.get(key);
+    if (resting !== undefined) {
+      resting.wanted = true;
+      return;
+    }
     this.#waiting.add(key);
-    this.#wakeUp();
+    this.#idle.shift()?.();
   }
 
   /** An earlier time that was asked for before stays. */
@@ -91,32 +105,33 @@ export class WorkQueue {
         this.#working.add(key);
         return key;
       }
-      await new Promise<void>((resolve) => {
-        const previous = this.#wake;
-        this.#wake = () => {
-          previous?.();
-          resolve();
-        };
-      });
+      await new Promise<void>((resolve) => this.#idle.push(resolve));
     }
   }
 
   done(key: string): void {
     this.#working.delete(key);
-    if (this.#again.delete(key)) this.add(key);
+    const wanted = this.#again.delete(key);
+    if (this.#restMs > 0 && !this.#closed) this.#rest(key, wanted);
+    else if (wanted) this.add(key);
+  }
+
+  #rest(key: string, wanted: boolean): void {
+    const timer = this.#clock.setTimer(this.#restMs, () => {
+      const rested = this.#resting.get(key);
+      this.#resting.delete(key);
+      if (rested?.wanted === true) this.add(key);
+    });
+    this.#resting.set(key, { wanted, timer });
   }
 
   close(): void {
     this.#closed = true;
     for (const { timer } of this.#later.values()) timer.cancel();
     this.#later.clear();
+    for (const { timer } of this.#resting.values()) timer.cancel();
+    this.#resting.clear();
     this.#waiting.clear();
-    this.#wakeUp();
-  }
-
-  #wakeUp(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    for (const wake of this.#idle.splice(0)) wake();
   }
 }

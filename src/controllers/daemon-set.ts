@@ -11,7 +11,7 @@ import { equal, omitEmpty } from "./equality.ts";
 import { resolveIntOrPercent } from "./int-or-percent.ts";
 import { controllerRevisions, daemonSets, nodes, pods } from "./kubernetes.ts";
 import type { DaemonSet, Node, Pod } from "./kubernetes.ts";
-import { claim, controllerKeys, controllerOf } from "./owner.ts";
+import { claim, claimable, controllerKeys, controllerOf } from "./owner.ts";
 import { isPodAvailable, isPodReady, nextAvailableInMs } from "./pod.ts";
 import { createPod, deletePod } from "./pod-control.ts";
 import { syncHistory, truncateHistory } from "./revision-history.ts";
@@ -84,7 +84,7 @@ function* ownPods(view: View, daemonSet: DaemonSet): Plan<Pod[]> {
     ownerResource: daemonSets,
     owner: daemonSet,
     resource: pods,
-    candidates: view.list(pods, daemonSet.metadata.namespace),
+    candidates: claimable(view, pods, daemonSet),
     matches: (pod) => selects(daemonSet.spec.selector, pod.metadata.labels),
   });
 }

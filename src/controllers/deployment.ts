@@ -19,7 +19,7 @@ import {
 } from "./deployment-status.ts";
 import { deployments, pods, replicaSets } from "./kubernetes.ts";
 import type { Deployment, Pod, ReplicaSet } from "./kubernetes.ts";
-import { claim, controllerKeys, controllerOf } from "./owner.ts";
+import { claim, claimable, controllerKeys, controllerOf } from "./owner.ts";
 import { isPodFinished } from "./pod.ts";
 import { isEmptySelector, selects } from "./selector.ts";
 
@@ -55,7 +55,7 @@ export function* planDeployment(view: View, key: string, nowMs: number): Plan {
     ownerResource: deployments,
     owner: deployment,
     resource: replicaSets,
-    candidates: view.list(replicaSets, namespace),
+    candidates: claimable(view, replicaSets, deployment),
     matches: (replicaSet) => selects(deployment.spec.selector, replicaSet.metadata.labels),
   });
   const rollout: Rollout = { deployment, all: claimed, nowMs };

@@ -1,12 +1,12 @@
-/** The indexes that every view has. */
+/** The indexes that every view has: what a plan finds without looking at everything. */
 import type { KubeObject } from "#kinds/object.ts";
-import { controllerOf } from "./owner.ts";
+import { controllerOf, orphansOf } from "./owner.ts";
 
-/** "controller": by the uid of the controlling owner. "owner": by the uid of any owner. "node": pods by node name. "podBlock": nodes by their blocks of pod addresses. */
+/** "controller": by the uid of the controlling owner, or `orphansOf` their namespace. "owner": by the uid of any owner. "node": pods by node name. "podBlock": nodes by their blocks of pod addresses. */
 export const viewIndexes: Readonly<Record<string, (object: KubeObject) => readonly string[]>> = {
   controller(object) {
     const owner = controllerOf(object);
-    return owner === undefined ? [] : [owner.uid];
+    return [owner?.uid ?? orphansOf(object.metadata.namespace)];
   },
   owner: (object) => (object.metadata.ownerReferences ?? []).map((each) => each.uid),
   podBlock(object) {

@@ -19,7 +19,7 @@ import {
 } from "./job-pods.ts";
 import { jobs, pods } from "./kubernetes.ts";
 import type { Job, Pod } from "./kubernetes.ts";
-import { claim, controllerKeys, controllerOf } from "./owner.ts";
+import { claim, claimable, controllerKeys, controllerOf } from "./owner.ts";
 import { isPodFinished, isPodReady, timestamp } from "./pod.ts";
 import { createPod, deletePod } from "./pod-control.ts";
 import { selects } from "./selector.ts";
@@ -453,7 +453,7 @@ function* ownPods(view: View, job: Job): Plan<Pod[]> {
     ownerResource: jobs,
     owner: job,
     resource: pods,
-    candidates: view.list(pods, job.metadata.namespace),
+    candidates: claimable(view, pods, job),
     matches: (pod) => selects(job.spec.selector, pod.metadata.labels),
   });
 }

@@ -5,7 +5,7 @@
 import { StatusError } from "#base/errors.ts";
 import type { KubeObject, OwnerReference } from "#kinds/object.ts";
 import { get, patch } from "./controller.ts";
-import type { Plan } from "./controller.ts";
+import type { Plan, View } from "./controller.ts";
 import { apiVersionOf } from "./kubernetes.ts";
 import type { Resource } from "./kubernetes.ts";
 
@@ -34,6 +34,20 @@ export function* controllerKeys(resource: Resource, object: KubeObject): Iterabl
   if (owner?.kind !== resource.kind || !owner.apiVersion.startsWith(resource.group)) return;
   const { namespace } = object.metadata;
   yield namespace === undefined ? owner.name : `${namespace}/${owner.name}`;
+}
+
+/** The value of the index "controller" for objects that nobody controls. */
+export function orphansOf(namespace: string | undefined): string {
+  return `orphans/${namespace ?? ""}`;
+}
+
+/** What an owner may claim: the objects that it controls, and those of its namespace that nobody controls. */
+export function claimable<T extends KubeObject>(view: View, resource: Resource<T>, owner: KubeObject): T[] {
+  const { uid = "", namespace } = owner.metadata;
+  return [
+    ...view.byIndex(resource, "controller", orphansOf(namespace)),
+    ...view.byIndex(resource, "controller", uid),
+  ];
 }
 
 /** The candidates that belong to the owner after orphans were adopted and strangers released. */

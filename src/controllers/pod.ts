@@ -14,7 +14,29 @@ export function podCondition(pod: Pod, type: string): Condition | undefined {
 }
 
 export function isPodReady(pod: Pod): boolean {
-  return podCondition(pod, "Ready")?.status === "True";
+  return readinessOf(pod).ready;
+}
+
+interface Readiness {
+  ready: boolean;
+  /** Since when it has been (not) ready; NaN when the pod doesn't say. */
+  sinceMs: number;
+}
+
+const readinessByPod = new WeakMap<Pod, Readiness>();
+
+/** Looked up once per pod as it is: plans ask it of thousands that haven't changed. */
+function readinessOf(pod: Pod): Readiness {
+  let known = readinessByPod.get(pod);
+  if (known === undefined) {
+    const condition = podCondition(pod, "Ready");
+    known = {
+      ready: condition?.status === "True",
+      sinceMs: Date.parse(condition?.lastTransitionTime ?? ""),
+    };
+    readinessByPod.set(pod, known);
+  }
+  return known;
 }
 
 /** Neither finished nor being deleted. */
@@ -28,10 +50,9 @@ export function isPodFinished(pod: Pod): boolean {
 
 /** When a ready pod becomes (or became) available, in ms; undefined while it isn't ready. */
 export function availableAtMs(pod: Pod, minReadySeconds: number): number | undefined {
-  const ready = podCondition(pod, "Ready");
-  if (ready?.status !== "True") return undefined;
-  if (minReadySeconds === 0) return 0;
-  return Date.parse(ready.lastTransitionTime ?? "") + minReadySeconds * 1000;
+  const { ready, sinceMs } = readinessOf(pod);
+  if (!ready) return undefined;
+  return minReadySeconds === 0 ? 0 : sinceMs + minReadySeconds * 1000;
 }
 
 export function isPodAvailable(pod: Pod, minReadySeconds: number, nowMs: number): boolean {

@@ -1,5 +1,5 @@
 /** ReplicaSets: as many pods as asked for, and a status that counts them. */
-import { controllerKeys, controllerOf, claim } from "./owner.ts";
+import { claim, claimable, controllerKeys, controllerOf } from "./owner.ts";
 import { keyOf, on, requeueAfter, self, splitKey, updateStatus } from "./controller.ts";
 import type { Controller, Plan, View } from "./controller.ts";
 import { equal } from "./equality.ts";
@@ -26,7 +26,7 @@ export function* planReplicaSet(view: View, key: string, nowMs: number): Plan {
   const { namespace, name } = splitKey(key);
   const replicaSet = view.get(replicaSets, namespace, name);
   if (replicaSet === undefined) return;
-  const candidates = view.list(pods, namespace).filter(isPodActive);
+  const candidates = claimable(view, pods, replicaSet).filter(isPodActive);
   const own = yield* claim({
     ownerResource: replicaSets,
     owner: replicaSet,

@@ -4,7 +4,7 @@ import type { Controller, Plan, View } from "./controller.ts";
 import { equal } from "./equality.ts";
 import { pods, replicationControllers } from "./kubernetes.ts";
 import type { Pod, ReplicationController } from "./kubernetes.ts";
-import { claim, controllerKeys, controllerOf } from "./owner.ts";
+import { claim, claimable, controllerKeys, controllerOf } from "./owner.ts";
 import { isPodActive, nextAvailableInMs } from "./pod.ts";
 import { createPod, deletePod, isNamespaceTerminating, messageOf, podFromTemplate } from "./pod-control.ts";
 import { deletionOrder, replicaStatus } from "./replica-status.ts";
@@ -27,7 +27,7 @@ function* planReplicationController(view: View, key: string, nowMs: number): Pla
     ownerResource: replicationControllers,
     owner,
     resource: pods,
-    candidates: view.list(pods, namespace).filter(isPodActive),
+    candidates: claimable(view, pods, controller).filter(isPodActive),
     matches: (pod) => selectsMap(owner.spec.selector, pod.metadata.labels),
   });
   const wanted = owner.spec.replicas ?? 1;

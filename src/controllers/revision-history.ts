@@ -7,7 +7,7 @@ import { equal } from "./equality.ts";
 import { contentHash } from "./hash.ts";
 import { controllerRevisions } from "./kubernetes.ts";
 import type { ControllerRevision, LabelSelector, PodTemplateSpec, Resource } from "./kubernetes.ts";
-import { claim, controllerReference, isControlledBy } from "./owner.ts";
+import { claim, claimable, controllerReference, isControlledBy } from "./owner.ts";
 import { selects } from "./selector.ts";
 
 export interface RevisionOwner extends KubeObject {
@@ -34,7 +34,7 @@ export function* syncHistory(options: {
     ownerResource: resource,
     owner,
     resource: controllerRevisions,
-    candidates: view.list(controllerRevisions, owner.metadata.namespace),
+    candidates: claimable(view, controllerRevisions, owner),
     matches: (each) => selects(owner.spec.selector, each.metadata.labels),
   });
   all.sort((a, b) => a.revision - b.revision);

@@ -7,7 +7,7 @@ import type { Controller, Plan, View } from "./controller.ts";
 import { equal, omitEmpty } from "./equality.ts";
 import { controllerRevisions, persistentVolumeClaims, pods, statefulSets } from "./kubernetes.ts";
 import type { ControllerRevision, Pod, StatefulSet } from "./kubernetes.ts";
-import { claim, controllerKeys, controllerOf } from "./owner.ts";
+import { claim, claimable, controllerKeys, controllerOf } from "./owner.ts";
 import { isPodAvailable, isPodFinished, isPodReady, nextAvailableInMs } from "./pod.ts";
 import { syncHistory, templateOf, truncateHistory } from "./revision-history.ts";
 import type { RevisionOwner } from "./revision-history.ts";
@@ -76,7 +76,7 @@ function* ownPods(view: View, set: StatefulSet): Plan<Pod[]> {
     ownerResource: statefulSets,
     owner: set,
     resource: pods,
-    candidates: view.list(pods, set.metadata.namespace),
+    candidates: claimable(view, pods, set),
     matches: (pod) => ordinalOf(set, pod) >= 0 && selects(set.spec.selector, pod.metadata.labels),
   });
 }

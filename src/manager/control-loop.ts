@@ -18,13 +18,17 @@ export interface ControlLoopOptions {
   logger: Logger;
 }
 
+/** Changes that come in bursts (a thousand pods become ready) are looked at together. */
+const restMs = 20;
+const turnLimitMs = 5;
+
 export class ControlLoop {
   readonly #options: ControlLoopOptions;
   readonly #queue: WorkQueue;
 
   constructor(options: ControlLoopOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({ clock: options.clock });
+    this.#queue = new WorkQueue({ clock: options.clock, restMs });
     this.#subscribe();
   }
 
@@ -78,7 +82,7 @@ export class ControlLoop {
         this.#queue.done(key);
       }
       // In-process answers come without a turn of the event loop: let everybody else have theirs.
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
   }
 
@@ -86,8 +90,14 @@ export class ControlLoop {
     const { controller, view, executor, clock } = this.#options;
     const plan = controller.plan(view, key, clock.nowMs());
     const requeue = (delayMs: number): void => this.#queue.addAfter(key, delayMs);
+    let turnMs = clock.monotonicMs();
     let step = plan.next();
     while (step.done !== true) {
+      // A plan of hundreds of steps, answered in the process, would keep everybody else waiting.
+      if (clock.monotonicMs() - turnMs > turnLimitMs) {
+        await nextTurn();
+        turnMs = clock.monotonicMs();
+      }
       let answer: unknown;
       try {
         answer = await executor.execute(step.value, controller.name, requeue);
@@ -115,4 +125,10 @@ export class ControlLoop {
       logger.warn("a plan was refused again and will be tried again", fields);
     }
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
