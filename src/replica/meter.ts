@@ -17,6 +17,8 @@ export interface PeerMeter {
 export class ReplicaMeter {
   readonly spans = new BusySpans();
   readonly flushSeconds = new Histogram(exponentialBounds(0.001, 2, 14));
+  /** How much later than asked for the replica's thread turned. */
+  readonly threadDelaySeconds = new Histogram(exponentialBounds(0.001, 2, 14));
   readonly commitSeconds = new Histogram(exponentialBounds(0.001, 2, 14));
   /** Of calls of the backend, by method. */
   readonly requests = new Map<string, { seconds: Histogram; failed: number; slow: number }>();

@@ -16,14 +16,8 @@ export interface ReplicaNow {
   watchers: number;
   /** Peers that were heard from within the last seconds. */
   activePeers: string[];
-  thread: ThreadNow;
-}
-
-export interface ThreadNow {
-  /** Of the thread's event loop since its start, seconds. */
-  activeSeconds: number;
-  /** How much later than asked the loop turned, lately, seconds by quantile. */
-  delaySeconds: { quantile: string; seconds: number }[];
+  /** How long the replica's thread has been busy since its start. */
+  threadActiveSeconds: number;
 }
 
 export function replicaFamilies(meter: ReplicaMeter, now: ReplicaNow): Family[] {
@@ -117,7 +111,7 @@ function networkFamilies(meter: ReplicaMeter, { status, activePeers }: ReplicaNo
   ];
 }
 
-function ownFamilies(meter: ReplicaMeter, { status, thread }: ReplicaNow): Family[] {
+function ownFamilies(meter: ReplicaMeter, { status, threadActiveSeconds }: ReplicaNow): Family[] {
   const { members } = status;
   const named = (value: (member: (typeof members)[0]) => number): Sample[] =>
     members.map((member) => ({ labels: { member: member.name, id: member.id }, value: value(member) }));
@@ -173,12 +167,12 @@ function ownFamilies(meter: ReplicaMeter, { status, thread }: ReplicaNow): Famil
     counter(
       "trivet_replica_thread_active_seconds_total",
       "Time that the replica's thread was busy.",
-      thread.activeSeconds,
+      threadActiveSeconds,
     ),
-    gauge(
+    histogram(
       "trivet_replica_thread_delay_seconds",
-      "How late the replica's thread turned in the last minute.",
-      thread.delaySeconds.map(({ quantile, seconds }) => ({ labels: { quantile }, value: seconds })),
+      "How late the replica's thread turned, 20 looks a second.",
+      meter.threadDelaySeconds.samples(),
     ),
   ];
 }

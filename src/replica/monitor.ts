@@ -3,7 +3,7 @@
  * now and then, notices when the thread was held up, and answers with all of it when Prometheus asks.
  */
 
-import { monitorEventLoopDelay, performance } from "node:perf_hooks";
+import { performance } from "node:perf_hooks";
 import type { Backend } from "#base/backend.ts";
 import { exposition } from "#base/exposition.ts";
 import { StatusError } from "#base/errors.ts";
@@ -14,7 +14,6 @@ import { measuredPorts } from "./measured-ports.ts";
 import { formatMemberId, parseMemberId } from "./member-id.ts";
 import { ReplicaMeter } from "./meter.ts";
 import { replicaFamilies } from "./metrics.ts";
-import type { ThreadNow } from "./metrics.ts";
 import type { ReplicaPorts } from "./ports.ts";
 import type { ReplicaNode } from "./replica-node.ts";
 
@@ -23,7 +22,6 @@ const lookMs = 50;
 const lateMs = 25;
 const probeMs = 5000;
 const probeTimeoutMs = 4000;
-const delayWindowMs = 60_000;
 const activeMs = 5000;
 /** Counting keys reads an index: not for every scraper anew. */
 const recountMs = 15_000;
@@ -31,12 +29,10 @@ const recountMs = 15_000;
 export class ReplicaMonitor {
   readonly meter = new ReplicaMeter();
   readonly ports: ReplicaPorts;
-  readonly #delay = monitorEventLoopDelay({ resolution: 10 });
   #node: ReplicaNode | undefined;
   #timer: Timer | undefined;
   #lookedMs: number;
   #probedMs = -Infinity;
-  #delayResetMs: number;
   #leader: { id: number; term: number } = { id: 0, term: 0 };
   #counted = { keys: 0, atMs: -Infinity };
   #stopped = false;
@@ -44,12 +40,11 @@ export class ReplicaMonitor {
   /** The replica is to be given `ports` instead of its own. */
   constructor(ports: ReplicaPorts) {
     this.ports = measuredPorts(ports, this.meter);
-    this.#lookedMs = this.#delayResetMs = ports.clock.monotonicMs();
+    this.#lookedMs = ports.clock.monotonicMs();
   }
 
   start(node: ReplicaNode): void {
     this.#node = node;
-    this.#delay.enable();
     this.#arm();
   }
 
@@ -61,7 +56,6 @@ export class ReplicaMonitor {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
-    this.#delay.disable();
   }
 
   /** In Prometheus' text format. */
@@ -81,7 +75,7 @@ export class ReplicaMonitor {
         activePeers: [...replica.heardMs]
           .filter(([, atMs]) => nowMs - atMs < activeMs)
           .map(([id]) => formatMemberId(id)),
-        thread: this.#thread(),
+        threadActiveSeconds: performance.eventLoopUtilization().active / 1000,
       }),
     );
   }
@@ -100,6 +94,7 @@ export class ReplicaMonitor {
     const { spans } = this.meter;
     const before = this.#lookedMs;
     const now = (this.#lookedMs = this.ports.clock.monotonicMs());
+    this.meter.threadDelaySeconds.observe(Math.max(0, now - before - lookMs) / 1000);
     if (now - before > lookMs + lateMs) spans.add("thread", before + lookMs, now);
     const { softState, hardState } = replica.raftStatus;
     const leader = { id: softState.leader, term: hardState.term };
@@ -107,10 +102,6 @@ export class ReplicaMonitor {
     else if (leader.id !== this.#leader.id || leader.term !== this.#leader.term) {
       this.meter.leaderChanges++;
       this.#leader = leader;
-    }
-    if (now - this.#delayResetMs > delayWindowMs) {
-      this.#delay.reset();
-      this.#delayResetMs = now;
     }
     if (now - this.#probedMs < probeMs) return;
     this.#probedMs = now;
@@ -137,18 +128,5 @@ export class ReplicaMonitor {
       this.#counted = { keys: store.read({ key: "\0", end: "\0", countOnly: true }).count, atMs: nowMs };
     }
     return this.#counted.keys;
-  }
-
-  #thread(): ThreadNow {
-    const seconds = (nanoseconds: number) => nanoseconds / 1e9;
-    const delay = this.#delay;
-    return {
-      activeSeconds: performance.eventLoopUtilization().active / 1000,
-      delaySeconds: [
-        { quantile: "0.5", seconds: seconds(delay.percentile(50)) },
-        { quantile: "0.99", seconds: seconds(delay.percentile(99)) },
-        { quantile: "1", seconds: seconds(delay.max) },
-      ],
-    };
   }
 }
