@@ -12,6 +12,8 @@ export interface SlowRequestOptions {
   slowMs: number;
   /** At most one line in this time; the next one says how many were left out. Milliseconds. */
   quietMs: number;
+  /** There are no other members: what is not this node's work is waiting for its turn. Default: there are. */
+  isAlone?: () => boolean;
 }
 
 export const defaultSlowRequests: SlowRequestOptions = { slowMs: 100, quietMs: 1000 };
@@ -135,8 +137,12 @@ class SlowRequestLog {
       parts[name] = Math.round(counted);
       causes.push([reason, counted]);
     }
-    parts["othersMs"] = Math.round(leftMs);
-    causes.push([isWrite ? "the other members (replication)" : "the other members (read index)", leftMs]);
+    const isAlone = this.#options.isAlone?.() === true;
+    parts[isAlone ? "queueMs" : "othersMs"] = Math.round(leftMs);
+    causes.push([
+      isAlone ? "the requests before it" : `the other members (${isWrite ? "replication" : "read index"})`,
+      leftMs,
+    ]);
     const [cause] = causes.toSorted((a, b) => b[1] - a[1])[0]!;
     return { parts, cause };
   }

@@ -93,6 +93,15 @@ test("a slow write is told of once, with where its time went", async () => {
   assert.deepEqual([cause, leftOut], ["the other members (replication)", 2]);
 });
 
+test("without other members nothing is blamed on them", async () => {
+  const bench = new Bench();
+  const options = { slowMs: 100, quietMs: 1000, isAlone: () => true };
+  const backend = measuredBackend(bench.backend(150), new ReplicaMeter(), bench.clock, bench.logger, options);
+  await backend.transact(put);
+  const { cause, queueMs, othersMs }: Record<string, unknown> = bench.lines[0]!.fields;
+  assert.deepEqual([cause, queueMs, othersMs], ["the requests before it", 150, undefined]);
+});
+
 test("what is quick is counted and not told of", async () => {
   const bench = new Bench();
   const meter = new ReplicaMeter();

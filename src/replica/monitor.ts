@@ -8,7 +8,7 @@ import type { Backend } from "#base/backend.ts";
 import { exposition } from "#base/exposition.ts";
 import { StatusError } from "#base/errors.ts";
 import type { Timer } from "#base/ports.ts";
-import { measuredBackend } from "./measured-backend.ts";
+import { defaultSlowRequests, measuredBackend } from "./measured-backend.ts";
 import type { SlowRequestOptions } from "./measured-backend.ts";
 import { measuredPorts } from "./measured-ports.ts";
 import { formatMemberId, parseMemberId } from "./member-id.ts";
@@ -49,8 +49,10 @@ export class ReplicaMonitor {
   }
 
   /** The same backend with a meter on its calls. */
-  backend<B extends Backend>(backend: B, options?: SlowRequestOptions): B {
-    return measuredBackend(backend, this.meter, this.ports.clock, this.ports.logger, options);
+  backend<B extends Backend>(backend: B, options: SlowRequestOptions = defaultSlowRequests): B {
+    const { clock, logger } = this.ports;
+    const isAlone = () => this.#node?.governor.cluster().members.length === 1;
+    return measuredBackend(backend, this.meter, clock, logger, { ...options, isAlone });
   }
 
   stop(): void {
