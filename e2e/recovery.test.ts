@@ -84,9 +84,58 @@ describe("recovery", { skip, timeout: 480_000 }, () => {
     assert.equal(nodes.length, 3, "the lost are the nodes that they were");
   });
 
+  test("all nodes move to other addresses at once and find each other again", async () => {
+    const moved = new Map(
+      lab.nodes.map(({ name, address }) => [name, address.replace(/\d+$/, (n) => `1${n}`)]),
+    );
+    for (const { name } of lab.nodes) await lab.do("stop", name);
+    for (const { name, address } of lab.nodes) {
+      const [{ ifname } = { ifname: "" }] = JSON.parse(
+        await lab.do("exec", name, "--", "ip", "-json", "addr", "show", "to", address),
+      ) as { ifname: string }[];
+      await lab.do("exec", name, "--", "ip", "addr", "add", `${moved.get(name)}/24`, "dev", ifname);
+      await lab.do("exec", name, "--", "ip", "addr", "del", `${address}/24`, "dev", ifname);
+    }
+    const peers = [...moved].map(([name, address]) => `${name}=${address}`).join(",");
+    const started = await Promise.all(
+      [...moved].map(([name, address]) => lab.exec(name, "start", "--address", address, "--peers", peers)),
+    );
+    for (const { code, stderr } of started) assert.equal(code, 0, stderr);
+    for (const node of lab.nodes) node.address = moved.get(node.name) ?? "";
+    await waitFor("three voters at their new addresses", 60_000, async () => {
+      const { members } = (await lab.status("n2")).highAvailability;
+      return members.every(
+        ({ name, address, apiAddress, role, online: alive }) =>
+          alive &&
+          role === "voter" &&
+          address === `${moved.get(name)}:19001` &&
+          apiAddress === `${moved.get(name)}:16443`,
+      );
+    });
+    // The certificate has the new address, and Kubernetes knows it.
+    lab.talkTo("n2");
+    await waitFor("the nodes' addresses", 60_000, async () => {
+      const { items } = await lab.kubectl.json<{ items: NodeObject[] }>(["get", "nodes"]);
+      return items.every(({ metadata, status }) =>
+        status.addresses.some(
+          ({ type, address }) => type === "InternalIP" && address === moved.get(metadata.name),
+        ),
+      );
+    });
+    await waitFor("the endpoints of the API", 30_000, async () => {
+      const { subsets } = await lab.kubectl.json<{ subsets: { addresses: { ip: string }[] }[] }>([
+        "get",
+        "endpoints",
+        "kubernetes",
+      ]);
+      const found = subsets.flatMap(({ addresses }) => addresses.map(({ ip }) => ip));
+      return found.toSorted().join() === [...moved.values()].toSorted().join();
+    });
+  });
+
   test("a restore on a new machine: the old state, the old certificates, and no history that clients could trip over", async () => {
     const file = `${lab.node("n3").dataDir}/cluster.backup`;
-    await lab.do("stop", "n3");
+    assert.equal((await lab.exec("n3", "stop")).code, 0);
     const reset = await lab.exec("n3", "reset", "--yes");
     assert.equal(reset.code, 0, reset.stderr);
     const { address } = lab.node("n3");
@@ -117,6 +166,11 @@ describe("recovery", { skip, timeout: 480_000 }, () => {
     assert.equal((await lab.exec("n3", "stop")).code, 0);
   });
 });
+
+interface NodeObject {
+  metadata: { name: string };
+  status: { addresses: { type: string; address: string }[] };
+}
 
 async function voters(lab: TestLab, node: string): Promise<number> {
   const { members } = (await lab.status(node)).highAvailability;

@@ -1,7 +1,9 @@
 /** `trivet recover`: a cluster that has lost the majority of its voters goes on with the newest of the survivors. */
 import { setTimeout as delay } from "node:timers/promises";
 import { existsSync } from "node:fs";
+import { connect } from "node:net";
 import { StatusError } from "#base/errors.ts";
+import { readIdentity } from "#cluster/identity.ts";
 import type { RecoveryPlan, Survey } from "#cluster/recovery.ts";
 import { planRecovery, recoverStoppedNode, surveyStoppedNode } from "#cluster/recovery.ts";
 import type { CommandContext } from "./context.ts";
@@ -18,21 +20,24 @@ export interface RecoverFlags {
   timeout: string;
 }
 
+type Member = Survey["members"][number];
+
 const askTimeoutMs = 5_000;
 
 export async function recoverCommand(context: CommandContext, flags: RecoverFlags): Promise<void> {
   requireRoot("recover");
   requireNode(flags.dataDir);
+  if (readIdentity(flags.dataDir)?.role !== "control-plane")
+    throw new Error("a cluster can only go on with a control-plane node: run this on a survivor that is one");
   const timeoutMs = parseTimeoutMs(flags.timeout);
   const running = findNode(flags.dataDir) !== undefined;
   const own = await ownSurvey(flags.dataDir, running);
   const others = await Promise.all(
-    own.members
-      .filter(({ id, apiAddress }) => id !== own.memberId && apiAddress !== "")
-      .map(({ apiAddress }) => askOther(flags.dataDir, apiAddress)),
+    own.members.filter(({ id }) => id !== own.memberId).map((member) => askOther(flags.dataDir, member)),
   );
-  const surveys = [own, ...others.filter((survey) => survey !== undefined)];
-  const plan = planRecovery(surveys);
+  const surveys = [own, ...others.filter((answer) => typeof answer === "object")];
+  const silent = others.filter((answer) => typeof answer === "string");
+  const plan = planRecovery(surveys, silent);
   context.print(explain(plan, surveys).join("\n"));
   if (flags.dryRun === true) {
     context.print("nothing was changed (--dry-run)");
@@ -97,20 +102,40 @@ async function ownSurvey(dataDir: string, running: boolean): Promise<Survey> {
   return survey;
 }
 
-/** Undefined: it does not answer. One that answers anything else than a survey is alive too, and says what is wrong. */
-async function askOther(dataDir: string, apiAddress: string): Promise<Survey | undefined> {
-  if (!existsSync(kubeconfigPath(dataDir))) return undefined;
+/**
+ * Undefined: it does not answer. A witness that is alive has only its id to give. Who is alive otherwise, but does not
+ * say how far it is, might have more than all others: nobody goes on without it.
+ */
+async function askOther(dataDir: string, member: Member): Promise<Survey | string | undefined> {
+  const { id, name, address, apiAddress } = member;
+  if (apiAddress === "") return (await answers(address)) ? id : undefined;
+  if (!existsSync(kubeconfigPath(dataDir)))
+    throw new Error(
+      `${kubeconfigPath(dataDir)} is missing: start this node first, so that the others can be asked`,
+    );
   try {
     return await callManagement<Survey>(dataDir, "GET", "recovery", undefined, askTimeoutMs, [apiAddress]);
   } catch (error) {
-    if (error instanceof NotRunningError) return undefined;
-    throw new Error(
-      `the node at ${apiAddress} is alive, but can't say how far it is: ${(error as Error).message}`,
-      {
-        cause: error,
-      },
-    );
+    if (error instanceof NotRunningError && !(await answers(address))) return undefined;
+    throw new Error(`${name} is alive, but does not say how far it is: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
+}
+
+/** Whether anything listens on the datastore's port there. */
+async function answers(address: string): Promise<boolean> {
+  const at = address.lastIndexOf(":");
+  return new Promise((resolve) => {
+    const socket = connect({ host: address.slice(0, at), port: Number(address.slice(at + 1)) });
+    const end = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(askTimeoutMs, () => end(false));
+    socket.once("connect", () => end(true));
+    socket.once("error", () => end(false));
+  });
 }
 
 async function waitUntilReady(

@@ -76,6 +76,12 @@ test("refused: a majority answers, somebody is served, or the survivor was remov
   }
 });
 
+test("a witness that is alive counts as a vote", () => {
+  assert.throws(() => planRecovery([survey("n1")], ["id-n3"]), /2 of 3 voters answer/);
+  const plan = planRecovery([survey("n1", { count: 5 })], ["id-n3"]);
+  assert.deepEqual(names(plan.others), ["n3"]);
+});
+
 test("members of another cluster are not counted as alive", () => {
   const plan = planRecovery([survey("n1", { lastIndex: 20 }), survey("n2", { clusterId: "other" })]);
   assert.equal(plan.newest.name, "n1");

@@ -25,10 +25,14 @@ export interface RecoveryPlan {
 }
 
 /**
- * What to do given the surveys of all that answer. Throws StatusError Conflict when a majority of the voters
+ * What to do given the surveys of all that answer, and the ids of those that are alive but can't say how far they are
+ * (witnesses): they count as votes. Throws StatusError Conflict when a majority of the voters
  * answers, or when somebody reaches one: then there is nothing to recover, and it would only do harm.
  */
-export function planRecovery(surveys: readonly Survey[]): RecoveryPlan {
+export function planRecovery(
+  surveys: readonly Survey[],
+  silentlyAlive: readonly string[] = [],
+): RecoveryPlan {
   const ready = surveys.find((survey) => survey.ready);
   if (ready !== undefined)
     throw new StatusError(
@@ -40,7 +44,7 @@ export function planRecovery(surveys: readonly Survey[]): RecoveryPlan {
   )[0];
   if (first === undefined) throw new StatusError("BadRequest", "no replica has answered");
   const same = surveys.filter(({ clusterId }) => clusterId === first.clusterId);
-  const alive = new Set(same.map(({ memberId }) => memberId));
+  const alive = new Set([...same.map(({ memberId }) => memberId), ...silentlyAlive]);
   const { voters, members } = first;
   const liveVoters = voters.filter((id) => alive.has(id));
   if (liveVoters.length * 2 > voters.length)
