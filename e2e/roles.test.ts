@@ -2,6 +2,7 @@
 import { after, describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { hasKubectl, skipUnlessRoot, waitFor } from "./harness.ts";
+import type { DrillReport } from "#cli/drill.ts";
 import { TestLab } from "./lab.ts";
 import { Writer } from "./writer.ts";
 
@@ -35,6 +36,54 @@ describe("roles", { skip, timeout: 900_000 }, () => {
     const read = await lab.exec("n2", "kubectl", "get", "configmap", "copy", "-o", "jsonpath={.data.a}");
     assert.equal(read.stdout, "b");
     assert.equal((await lab.status("n1")).highAvailability.enabled, false);
+    const refused = await lab.exec("n1", "drill", "--yes");
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stderr, /not highly available/);
+    const advice = await lab.exec("n1", "status");
+    assert.match(advice.stdout, /add-node --witness/);
+
+    // Whoever is the only voter hands over to its standby before it stops.
+    await lab.do("stop", "n1");
+    lab.talkTo("n2");
+    await waitFor(
+      "n2 leads alone",
+      10_000,
+      async () => (await lab.status("n2")).highAvailability.leader === "n2",
+    );
+    await lab.kubectl.ok(["create", "configmap", "while-n1-is-stopped"]);
+    await lab.do("start", "n1");
+    await waitFor("n1 is the standby", 30_000, async () => {
+      const { members } = (await lab.status("n2")).highAvailability;
+      return members.some((each) => each.name === "n1" && each.role === "standby" && each.online);
+    });
+  });
+
+  test("two nodes and a witness survive the loss of either node; a drill proves it", async (t) => {
+    const lab = await TestLab.up(2, 0, 1);
+    await waitFor("three voters", 30_000, async () => count(await roles(lab, "n1"), "voter") === 3);
+    const witness = await lab.status("n3");
+    assert.equal(witness.ready, true);
+    assert.equal(witness.highAvailability.members.find((each) => each.name === "n3")?.witness, true);
+    const leader = await lab.leader();
+    const other = leader === "n1" ? "n2" : "n1";
+
+    const drill = await lab.exec(other, "drill", "--yes", "--outage", "2", "--format", "json");
+    assert.equal(drill.code, 0, drill.stderr);
+    const report = JSON.parse(drill.stdout) as DrillReport;
+    t.diagnostic(JSON.stringify(report));
+    assert.deepEqual([report.oldLeader, report.newLeader], [leader, other]);
+    assert.ok((report.nodes.find((each) => each.node === other)?.longestGapMs ?? Infinity) < 5_000);
+
+    await lab.do("kill", other);
+    lab.talkTo(leader);
+    await waitFor("the other node leads", 15_000, async () => (await lab.leader([other])) === leader);
+    await lab.kubectl.ok(["create", "configmap", "with-the-witness"]);
+    await lab.do("start", other);
+    await waitFor(
+      "all are back",
+      40_000,
+      async () => (await lab.status(leader)).highAvailability.failuresToQuorumLoss === 1,
+    );
   });
 
   test("four nodes: the standby takes a dead voter's place, which comes back as standby", async (t) => {
@@ -63,6 +112,18 @@ describe("roles", { skip, timeout: 900_000 }, () => {
       new RegExp(standby),
       "status explains the change",
     );
+    const event = await waitFor("an Event", 10_000, async () => {
+      const found = await lab.kubectl.ok([
+        "get",
+        "events",
+        "--field-selector",
+        "reason=VoterReplaced",
+        "-o",
+        "name",
+      ]);
+      return found.includes("event/") && found;
+    });
+    assert.match(event, new RegExp(victim));
     await lab.do("start", victim);
     await waitFor(
       "the victim is a standby",
