@@ -1,6 +1,7 @@
 /** What a replica does on the side: old log, old history and unused snapshots are given up, a bit at a time. */
 
 import type { RawNode } from "#raft/raw-node.ts";
+import { isDiskFull } from "./errors.ts";
 import type { ReplicaLog } from "./log.ts";
 import type { ReplicaState } from "./replica-state.ts";
 import type { SnapshotSender } from "./snapshot-transfer.ts";
@@ -21,6 +22,7 @@ const maxKeptEntries = 40_000;
 export class HouseKeeping {
   readonly #household: Household;
   #ticks = 0;
+  #compactAtTick = 0;
 
   constructor(household: Household) {
     this.#household = household;
@@ -34,7 +36,18 @@ export class HouseKeeping {
       this.#giveUpSnapshots();
       this.#shortenLog();
     }
-    if (state.store.compactionPending && writable && !state.held) state.store.compactStep(rowsPerStep);
+    if (state.store.compactionPending && writable && !state.held) this.#compact();
+  }
+
+  /** There is time for this: without room on the disk it is tried again later. */
+  #compact(): void {
+    if (this.#ticks < this.#compactAtTick) return;
+    try {
+      this.#household.state.store.compactStep(rowsPerStep);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      this.#compactAtTick = this.#ticks + ticksBetween;
+    }
   }
 
   #shortenLog(): void {
