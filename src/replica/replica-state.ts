@@ -124,8 +124,9 @@ export class ReplicaState {
     this.#store.close();
     this.#held = false;
     this.#checkpointing = false;
+    // Before it is the state: a crash right after must find out that it is ahead of the log with good reason.
+    received.setNote("received", String(received.position.index));
     this.#store = this.#directory.adopt(received);
-    this.#store.batch(() => this.#store.setNote("received", String(this.#store.position.index)));
     this.#durableIndex = this.#store.flush();
   }
 

@@ -108,6 +108,18 @@ export class SnapshotWriter {
     }
   }
 
+  /** The state's, once all chunks are here. */
+  get position(): StorePosition {
+    const row = this.#statements.getMeta.get("position") as { value: string } | undefined;
+    if (row === undefined) throw new MalformedError("a snapshot without a position");
+    return JSON.parse(row.value) as StorePosition;
+  }
+
+  /** A named value beside the keys, in place of the one that came. */
+  setNote(name: string, value: string): void {
+    this.#statements.setMeta.run(name, value);
+  }
+
   /** Brings all of it from the WAL into the file, durably. */
   flush(): void {
     this.database.exec("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE)");
