@@ -27,7 +27,7 @@ function* planReplicationController(view: View, key: string, nowMs: number): Pla
     ownerResource: replicationControllers,
     owner,
     resource: pods,
-    candidates: claimable(view, pods, controller).filter(isPodActive),
+    candidates: claimable(view, pods, owner).filter(isPodActive),
     matches: (pod) => selectsMap(owner.spec.selector, pod.metadata.labels),
   });
   const wanted = owner.spec.replicas ?? 1;
