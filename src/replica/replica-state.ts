@@ -46,7 +46,7 @@ export class ReplicaState {
     this.#directory = directory;
     this.#events = events;
     this.#store = directory.open();
-    this.#durableIndex = this.#store.flush();
+    this.#durableIndex = flushed(this.#store);
     this.readMembership();
   }
 
@@ -188,6 +188,16 @@ export class ReplicaState {
     if (confState !== undefined) this.#confState = JSON.parse(confState) as ConfState;
     if (cluster !== undefined) this.#cluster = JSON.parse(cluster) as ClusterState;
     this.#strangers = new Set(this.#cluster?.removed.map(parseMemberId));
+  }
+}
+
+/** Without room nothing is known to be durable; the first checkpoint that succeeds says more. */
+function flushed(store: Store): number {
+  try {
+    return store.flush();
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    return 0;
   }
 }
 
