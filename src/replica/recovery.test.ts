@@ -1,7 +1,7 @@
 /** Backups, and what becomes of a cluster that has lost its majority: real replicas on loopback. */
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Backend } from "#base/backend.ts";
@@ -10,7 +10,7 @@ import { StatusError } from "#base/errors.ts";
 import { writeBackup } from "./backup-file.ts";
 import { TestCluster, until } from "./cluster.fixture.ts";
 import { restoreReplica } from "./restore.ts";
-import { surveyDirectory } from "./recover.ts";
+import { requestRecovery, surveyDirectory } from "./recover.ts";
 import type { ReplicaHandle, ReplicaSurvey } from "./types.ts";
 
 async function put(backend: Backend, key: string, value = "x"): Promise<number> {
@@ -24,6 +24,16 @@ async function put(backend: Backend, key: string, value = "x"): Promise<number> 
 
 async function keys(backend: Backend): Promise<string[]> {
   return (await backend.range({ key: "/", end: "0" })).kvs.map(({ key }) => key);
+}
+
+/** While a node changes sides it refuses reads: not there yet. */
+async function keysOnceServed(backend: Backend): Promise<string> {
+  try {
+    return (await keys(backend)).join();
+  } catch (error) {
+    if (error instanceof StatusError) return error.message;
+    throw error;
+  }
 }
 
 async function backupOf(handle: ReplicaHandle, unconfirmed = false): Promise<Buffer> {
@@ -174,7 +184,10 @@ test("two of three are lost: the survivor goes on, and the lost come back as its
       [survivor],
     );
     for (const at of [0, 1, 2]) {
-      await until(async () => (await keys(cluster.handle(at).backend)).length === 2, `the copy of node${at}`);
+      await until(
+        async () => (await keysOnceServed(cluster.handle(at).backend)).split(",").length === 2,
+        `the copy of node${at}`,
+      );
     }
     await put(cluster.handle(lost[0] as number).backend, "/together");
     // Nothing was deleted.
@@ -210,7 +223,10 @@ test("three of five are lost: the newest survivor goes on, the other one follows
       async () => cluster.handle(behind).clusterId === cluster.handle(ahead).clusterId,
       "the other survivor to follow",
     );
-    await until(async () => (await keys(cluster.handle(behind).backend)).length === 20, "its copy");
+    await until(
+      async () => (await keysOnceServed(cluster.handle(behind).backend)).split(",").length === 20,
+      "its copy",
+    );
     await Promise.all(lost.map((at) => cluster.restart(at)));
     await cluster.until(
       ({ members }) => members.filter(({ role }) => role === "voter").length === 5,
@@ -222,7 +238,7 @@ test("three of five are lost: the newest survivor goes on, the other one follows
   }
 });
 
-test("a stopped survivor recovers at its next start, also when that was interrupted", async () => {
+test("a stopped survivor recovers at its next start, once", async () => {
   const cluster = await TestCluster.start(3);
   try {
     for (let at = 0; at < 10; at++) await put(cluster.handle(1).backend, `/k${at}`);
@@ -230,7 +246,6 @@ test("a stopped survivor recovers at its next start, also when that was interrup
     const survey = surveyDirectory(cluster.dataDir(1));
     assert.equal(survey?.voters.length, 3);
     assert.equal(survey.lastIndex > 10, true);
-    const { requestRecovery } = await import("./recover.ts");
     const { clusterId } = requestRecovery(cluster.dataDir(1), {
       term: survey.term + 1,
       timeMs: 0,
@@ -245,6 +260,74 @@ test("a stopped survivor recovers at its next start, also when that was interrup
     await cluster.restart(1);
     await put(cluster.handle(1).backend, "/again");
     assert.equal(cluster.handle(1).clusterId, clusterId);
+  } finally {
+    await cluster.close();
+  }
+});
+
+test("an old majority that can't reach the recovered cluster goes on, and gives up as soon as it can", async () => {
+  const cluster = await TestCluster.start(3);
+  try {
+    await put(cluster.handle(0).backend, "/before");
+    const survivor = ((await cluster.leader()) + 1) % 3;
+    const former = cluster.handle(survivor).clusterId;
+    const others = [0, 1, 2].filter((at) => at !== survivor);
+    for (const at of others) await cluster.handle(at).kill();
+    await until(async () => !(await cluster.handle(survivor).status()).ready, "the loss to show", 30_000);
+    await recover(cluster, [survivor], others);
+    await put(cluster.handle(survivor).backend, "/recovered");
+    await cluster.handle(survivor).stop();
+    // Nobody is there to tell them: two of the former three can't know.
+    for (const at of others) await cluster.restart(at);
+    const [first = 0] = others;
+    await until(async () => (await cluster.handle(first).status()).ready, "the old majority to go on");
+    assert.equal(cluster.handle(first).clusterId, former);
+    await put(cluster.handle(first).backend, "/branch");
+    await cluster.restart(survivor);
+    for (const at of others) {
+      await until(async () => cluster.handle(at).clusterId !== former, `node${at} to begin anew`);
+      await until(
+        async () => (await keysOnceServed(cluster.handle(at).backend)) === "/before,/recovered",
+        `the recovered state on node${at}`,
+      );
+      assert.ok(existsSync(join(cluster.dataDir(at), `superseded-${former}`, "state.db")));
+    }
+    await cluster.until(
+      ({ members }) => members.filter(({ role }) => role === "voter").length === 3,
+      [survivor],
+    );
+  } finally {
+    await cluster.close();
+  }
+});
+
+test("a restored cluster that takes over: the running members of the old one become its standbys", async () => {
+  const cluster = await TestCluster.start(3);
+  try {
+    await put(cluster.handle(1).backend, "/kept");
+    const bytes = await backupOf(cluster.handle(1));
+    await put(cluster.handle(1).backend, "/undone");
+    const { port } = cluster.handle(0);
+    await cluster.handle(0).stop();
+    renameSync(cluster.dataDir(0), join(cluster.directory, "aside"));
+    const address = `127.0.0.1:${port}`;
+    await restoreReplica(cluster.dataDir(0), one(bytes), {
+      ...restoring,
+      member: { ...member, address },
+      takeOver: true,
+    });
+    await cluster.restart(0);
+    for (const at of [1, 2]) {
+      await until(
+        async () => cluster.handle(at).clusterId === cluster.handle(0).clusterId,
+        `node${at} to be taken over`,
+      );
+      await until(
+        async () => (await keysOnceServed(cluster.handle(at).backend)) === "/kept",
+        "the restored state",
+      );
+    }
+    await cluster.until(({ members }) => members.filter(({ role }) => role === "voter").length === 3);
   } finally {
     await cluster.close();
   }
