@@ -1,4 +1,5 @@
 /** What every command is given: where it writes, which Trivet it belongs to, and what `main` lends it. */
+import type { DatastoreFlags } from "./datastore.ts";
 import type { Progress } from "./progress.ts";
 
 export interface ServeOptions {
@@ -9,6 +10,7 @@ export interface ServeOptions {
   serviceCidr?: string;
   /** Serve the etcd API: true, or its port. */
   etcdApi?: string | true;
+  external?: DatastoreFlags;
   /** For a data directory that holds no node yet: serve makes a new cluster there. */
   name?: string;
   address?: string;

@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { FatalError, exitCodes } from "#base/errors.ts";
 import { addonsCommand, disableCommand, enableCommand } from "./addons.ts";
+import { datastoreOptions } from "./datastore.ts";
 import type { CommandContext } from "./context.ts";
 import { defaultDataDir } from "./context.ts";
 import { backupCommand } from "./backup-command.ts";
@@ -31,7 +32,9 @@ export function createProgram(context: CommandContext): Command {
     .exitOverride()
     .enablePositionalOptions();
 
-  nodeFlags(program.command("up").description("from nothing to a Ready node: packages, keys, start, wait"))
+  external(
+    nodeFlags(program.command("up").description("from nothing to a Ready node: packages, keys, start, wait")),
+  )
     .option("--cluster-cidr <block>", "addresses of pods")
     .option("--service-cidr <block>", "addresses of Services")
     .option(...etcdApiFlag)
@@ -57,7 +60,7 @@ export function createProgram(context: CommandContext): Command {
     .command("version")
     .description("print the version")
     .action(() => context.print(`trivet ${context.version}`));
-  dataDir(program.command("serve").description("run the node in the foreground"))
+  external(dataDir(program.command("serve").description("run the node in the foreground")))
     .option(
       "--components <list>",
       'what to run: "all", or "api" for the API server and its store alone',
@@ -79,6 +82,7 @@ export function createProgram(context: CommandContext): Command {
         ...(flags.failureDomain === undefined ? {} : { failureDomain: flags.failureDomain }),
         voters: parseVoters(flags.voters),
         ...(flags.etcdApi === undefined ? {} : { etcdApi: flags.etcdApi }),
+        external: flags,
         ...(flags.port === undefined ? {} : { port: Number(flags.port) }),
         ...(flags.serviceCidr === undefined ? {} : { serviceCidr: flags.serviceCidr }),
       }),
@@ -265,6 +269,11 @@ function nodeFlags(command: Command): Command {
     .option("--agent-port <port>", "port of the node agent (default 10250)")
     .option("--timeout <seconds>", "how long to wait until the node is Ready", "120")
     .option("--no-start", "prepare the node without starting it");
+}
+
+function external(command: Command): Command {
+  for (const [flag, description] of datastoreOptions) command.option(flag, description);
+  return command;
 }
 
 const etcdApiFlag = [

@@ -12,6 +12,8 @@ import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
 import { findNode, lastLogLines, startNode } from "./process-control.ts";
 import { readStatus, waitReady } from "./status.ts";
+import { datastoreSetting } from "./datastore.ts";
+import type { DatastoreFlags } from "./datastore.ts";
 import { etcdSetting, rememberEtcdApi } from "./etcd-api.ts";
 import { parseVoters } from "./voters.ts";
 import {
@@ -39,7 +41,7 @@ export interface NodeFlags {
   timeout: string;
 }
 
-export interface UpFlags extends NodeFlags {
+export interface UpFlags extends NodeFlags, DatastoreFlags {
   clusterCidr?: string;
   serviceCidr?: string;
   voters: string;
@@ -56,7 +58,8 @@ export async function upCommand(context: CommandContext, flags: UpFlags): Promis
   if (identity !== undefined && findNode(flags.dataDir) !== undefined) {
     const status = await readStatus(flags.dataDir).catch(() => undefined);
     if (status?.ready === true) {
-      const restart = identity !== found ? `: "trivet restart" makes it serve the etcd API` : ": nothing to do";
+      const restart =
+        identity !== found ? `: "trivet restart" makes it serve the etcd API` : ": nothing to do";
       context.progress.line(`node ${status.node} is already up and Ready${restart}`);
       writeUserKubeconfig(flags.dataDir);
       printNextSteps(context, flags.dataDir);
@@ -210,6 +213,7 @@ function clusterSettings(flags: UpFlags): ClusterSettings {
     serviceCidr: block(flags.serviceCidr, "--service-cidr", defaultSettings.serviceCidr),
     voters: parseVoters(flags.voters),
     ...etcdSetting(flags.etcdApi),
+    ...datastoreSetting(flags),
   };
 }
 

@@ -14,10 +14,23 @@ export interface ClusterSettings {
   serviceCidr: string;
   clusterDomain: string;
   nodePortRange: string;
+  /** An etcd of the owner's instead of replicas; absent: the nodes are the datastore. */
+  datastore?: DatastoreSettings;
   /** Port of the etcd API on every control-plane node; absent: it is not served. */
   etcdApiPort?: number;
   /** How many voters the cluster was made for; absent: 3. What `trivet voters` has set since counts more. */
   voters?: number;
+}
+
+export interface DatastoreSettings {
+  /** http(s)://HOST:PORT of the etcd's members. */
+  endpoints: string[];
+  /** What all keys begin with. */
+  prefix: string;
+  /** PEM: the etcd's authority, and what this cluster shows to it. */
+  ca?: string;
+  cert?: string;
+  key?: string;
 }
 
 export interface NodePorts {

@@ -11,7 +11,7 @@ import type { ApiServer } from "#api/server.ts";
 import { createClient } from "#client/client.ts";
 import { systemClock, systemRandom } from "#client/system-clock.ts";
 import type { ApiClient, ResourceName } from "#client/types.ts";
-import type { NodeIdentity } from "#cluster/identity.ts";
+import type { DatastoreSettings, NodeIdentity } from "#cluster/identity.ts";
 import { writeIdentity } from "#cluster/identity.ts";
 import type { ManagementOptions } from "#cluster/management.ts";
 import { createBackupRoute } from "#cluster/backup.ts";
@@ -59,7 +59,11 @@ export async function startControlPlane(
 ): Promise<Running> {
   const paths = nodePaths(dataDir);
   const pki = await ensureNodePki(dataDir, identity, systemClock.nowMs());
-  const replica = await startReplica(replicaOptions(identity, paths, pki, logger, options));
+  const { datastore } = identity.settings;
+  const replica =
+    datastore === undefined
+      ? await startReplica(replicaOptions(identity, paths, pki, logger, options))
+      : await openExternal(identity, datastore, pki, logger);
   const running: Running[] = [{ close: () => replica.stop() }];
   try {
     const serving: ServingNode = {};
@@ -112,6 +116,16 @@ export async function startControlPlane(
     throw error;
   }
   return { close: () => closeAll(running) };
+}
+
+async function openExternal(
+  identity: NodeIdentity,
+  datastore: DatastoreSettings,
+  pki: NodePki,
+  logger: Logger,
+): Promise<ReplicaHandle> {
+  const { openExternalDatastore } = await import("./external-datastore.ts");
+  return openExternalDatastore(identity, datastore, pki, logger);
 }
 
 /** In the reverse order of their start: whatever uses a room ends before it. */

@@ -1,6 +1,7 @@
 /** `trivet serve`: runs the node of a data directory in the foreground until it is asked to stop. */
 import { mkdirSync } from "node:fs";
 import type { ServeOptions } from "#cli/context.ts";
+import { datastoreSetting } from "#cli/datastore.ts";
 import { etcdSetting, rememberEtcdApi } from "#cli/etcd-api.ts";
 import { removePidFile, writePidFile, findNode } from "#cli/process-control.ts";
 import { defaultAddress, machineAddresses } from "#cli/system.ts";
@@ -94,6 +95,7 @@ async function newCluster(options: ServeOptions, components: string): Promise<No
       ...defaultSettings,
       ...(options.voters === undefined ? {} : { voters: options.voters }),
       ...etcdSetting(options.etcdApi),
+      ...datastoreSetting(options.external ?? {}),
       ...(options.serviceCidr === undefined ? {} : { serviceCidr: options.serviceCidr }),
     },
   );

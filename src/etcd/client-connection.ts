@@ -1,0 +1,139 @@
+/**
+ * Calls to an etcd cluster: one endpoint at a time, the next one when it can't be reached. Every call has a
+ * deadline, and their number is bounded. It knows messages as data only.
+ */
+import * as grpc from "@grpc/grpc-js";
+import { StatusError } from "#base/errors.ts";
+import { clientError, isNotSent } from "./client-errors.ts";
+import { loadServices } from "./definitions.ts";
+
+export interface ClientTls {
+  /** PEM; absent: the system's authorities. */
+  ca?: string;
+  cert?: string;
+  key?: string;
+}
+
+/** "read": may be repeated. "write": an answer that is lost leaves its outcome unknown. */
+export type CallKind = "read" | "write";
+type Services = ReturnType<typeof loadServices>;
+
+const timeoutMs = 10_000;
+const maxCalls = 8192;
+
+export class EtcdConnection {
+  readonly #clients: grpc.Client[];
+  readonly #services: Services = loadServices();
+  #at = 0;
+  #calls = 0;
+  #closed = false;
+
+  /** `endpoints`: http(s)://HOST:PORT. */
+  constructor(endpoints: string[], tls: ClientTls) {
+    if (endpoints.length === 0) throw new Error("an etcd cluster has at least one endpoint");
+    this.#clients = endpoints.map((endpoint) => {
+      const url = new URL(endpoint);
+      return new grpc.Client(
+        `${url.hostname}:${url.port === "" ? "2379" : url.port}`,
+        credentials(url, tls),
+        {
+          // Not more often than etcd allows by default.
+          "grpc.keepalive_time_ms": 10_000,
+          "grpc.keepalive_timeout_ms": 4000,
+          "grpc.max_receive_message_length": -1,
+          "grpc.max_send_message_length": -1,
+          "grpc.initial_reconnect_backoff_ms": 100,
+          "grpc.max_reconnect_backoff_ms": 2000,
+        },
+      );
+    });
+  }
+
+  /** One answer. Rejects with the StatusErrors that `Backend` names. */
+  async call<T>(service: keyof Services, method: string, request: object, kind: CallKind): Promise<T> {
+    if (this.#calls >= maxCalls)
+      throw new StatusError("TooManyRequests", "etcdserver: too many requests", {
+        details: { retryAfterSeconds: 1 },
+      });
+    const deadline = Date.now() + timeoutMs;
+    this.#calls++;
+    try {
+      for (let tries = 1; ; tries++) {
+        if (this.#closed) throw closedError();
+        const at = this.#at;
+        try {
+          return await this.#once<T>(service, method, request, deadline);
+        } catch (error) {
+          const failure = error as grpc.ServiceError;
+          const again = failure.code === grpc.status.UNAVAILABLE && (kind === "read" || isNotSent(failure));
+          if (failure.code === grpc.status.UNAVAILABLE) this.#leave(at);
+          if (!again || tries >= 2 * this.#clients.length + 1 || Date.now() > deadline)
+            throw clientError(failure, kind);
+        }
+        if (tries >= this.#clients.length) await delay(Math.min(50 * tries, 500));
+      }
+    } finally {
+      this.#calls--;
+    }
+  }
+
+  /** A stream both ways, to the present endpoint. Its errors are for the caller, who may call `leave`. */
+  stream(service: keyof Services, method: string): grpc.ClientDuplexStream<object, unknown> {
+    if (this.#closed) throw closedError();
+    const { path, requestSerialize, responseDeserialize } = this.#method(service, method);
+    return this.#client().makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  }
+
+  /** The present endpoint has failed a stream. */
+  leave(): void {
+    this.#leave(this.#at);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const client of this.#clients) client.close();
+  }
+
+  #once<T>(service: keyof Services, name: string, request: object, deadline: number): Promise<T> {
+    const { path, requestSerialize, responseDeserialize } = this.#method(service, name);
+    return new Promise((resolve, reject) => {
+      this.#client().makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        new grpc.Metadata(),
+        { deadline },
+        (error, answer) => (error === null ? resolve(answer as T) : reject(error)),
+      );
+    });
+  }
+
+  #client(): grpc.Client {
+    return this.#clients[this.#at] as grpc.Client;
+  }
+
+  #method(service: keyof Services, name: string): grpc.MethodDefinition<object, unknown> {
+    return this.#services[service][name] as grpc.MethodDefinition<object, unknown>;
+  }
+
+  #leave(at: number): void {
+    if (at === this.#at) this.#at = (at + 1) % this.#clients.length;
+  }
+}
+
+function credentials(url: URL, tls: ClientTls): grpc.ChannelCredentials {
+  if (url.protocol === "http:") return grpc.credentials.createInsecure();
+  const pem = (text: string | undefined): Buffer | null => (text === undefined ? null : Buffer.from(text));
+  return grpc.credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
+}
+
+function closedError(): StatusError {
+  return new StatusError("ServiceUnavailable", "the datastore has been closed");
+}
+
+function delay(delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, delayMs);
+  });
+}
