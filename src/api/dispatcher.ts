@@ -165,6 +165,7 @@ export class Dispatcher {
       namespace: resource.namespaced ? info.namespace : "",
       now: timestamp(nowMs),
     };
+    request.warnings.push(...(resource.kind.deprecations ?? []));
     const isCollection = info.parts.length === 1;
     const representation = negotiate(request.http, request.query, {
       streams: isCollection && request.http.method === "GET",
@@ -210,6 +211,9 @@ export class Dispatcher {
       if (http.method === "DELETE" && isScoped && verbs.includes("deletecollection")) return deleteCollection;
       throw methodNotAllowedOnPath();
     }
+    // Reviews and bindings are only created: their objects have no paths.
+    if (!["get", "update", "patch", "delete"].some((verb) => (verbs as readonly string[]).includes(verb)))
+      throw noSuchResource();
     if (http.method === "GET" && verbs.includes("get")) return getObject;
     if (http.method === "PUT" && verbs.includes("update")) return updateObject;
     if (http.method === "PATCH" && verbs.includes("patch")) {

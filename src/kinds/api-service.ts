@@ -21,6 +21,8 @@ interface ApiServiceObject extends KubeObject {
   status?: { conditions?: { type: string; status: string; reason?: string }[] };
 }
 
+const status = withStatus<ApiServiceObject>(schemaName, { generation: false });
+
 export const apiService = defineKind<ApiServiceObject>({
   group: "apiregistration.k8s.io",
   version: "v1",
@@ -33,7 +35,19 @@ export const apiService = defineKind<ApiServiceObject>({
   schemaName,
   verbs: allVerbs,
   unconditionalUpdate: false,
-  ...withStatus(schemaName, { generation: false }),
+  ...status,
+  prepareCreate(object, context) {
+    status.prepareCreate(object, context);
+    if (object.spec.service !== undefined) return;
+    const condition = {
+      type: "Available",
+      status: "True",
+      lastTransitionTime: context.now,
+      reason: "Local",
+      message: "Local APIServices are always available",
+    };
+    object.status = { conditions: [condition] };
+  },
   subresources: {
     status: statusSubresource(),
   },

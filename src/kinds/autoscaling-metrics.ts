@@ -105,7 +105,8 @@ function validateMetric(metric: MetricSpec, path: string): FieldError[] {
     const { name, container } = containerResource;
     add("containerResource", [
       ...(name
-        ? containerResourceNameErrors(name, `${at}.name`)
+        ? // The syntax of the name is checked as text, its meaning as a resource.
+          containerResourceNameErrors(name, `${at}.name`, name)
         : [required(`${at}.name`, "must specify a resource name")]),
       ...(container
         ? dnsLabelErrors(container).map((each) => invalid(`${at}.container`, container, each))

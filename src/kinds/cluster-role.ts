@@ -2,7 +2,6 @@
 import type { AggregationRule, PolicyRule } from "kubernetes-types/rbac/v1.d.ts";
 import { createdAtColumn, nameColumn } from "./columns.ts";
 import { type FieldError, invalid, required } from "./field-error.ts";
-import { goLabelSelector } from "./go-syntax.ts";
 import { defineKind } from "./kind.ts";
 import { validateLabelSelector } from "./label-selector.ts";
 import { pathSegmentErrors } from "./names.ts";
@@ -50,8 +49,6 @@ function aggregationErrors(aggregation: AggregationRule | undefined): FieldError
   return selectors.flatMap((selector, index) => {
     const at = `aggregationRule.clusterRoleSelectors[${index}]`;
     const errors = validateLabelSelector(selector, at);
-    return errors.length === 0
-      ? []
-      : [...errors, invalid(at, goLabelSelector(selector), "invalid label selector.")];
+    return errors.length === 0 ? [] : [...errors, invalid(at, "null", "invalid label selector.")];
   });
 }

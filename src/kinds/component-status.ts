@@ -14,6 +14,7 @@ export const componentStatus = defineKind({
   namespaced: false,
   schemaName,
   verbs: ["get", "list"],
+  deprecations: ["v1 ComponentStatus is deprecated in v1.19+"],
   columns: [
     nameColumn,
     text("Status", "Healthy or not.", () => ""),

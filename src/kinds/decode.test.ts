@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decode, findDuplicateFields, normalizeObject } from "./decode.ts";
+import { decode, normalizeObject } from "./decode.ts";
+import { fieldsInOrder, findDuplicateFields, parseMerging } from "./json-document.ts";
 
 const deployment = "io.k8s.api.apps.v1.Deployment";
 const pod = "io.k8s.api.core.v1.Pod";
@@ -63,4 +64,24 @@ test("duplicate keys of a text are found with their paths", () => {
     "b[0].c",
     "a",
   ]);
+});
+
+test("unknown and repeated fields come in the order of the document", () => {
+  const text = '{"foo":1,"spec":{"b":1,"2":0,"b":2,"x":{"q":1,"q":1}},"zzz":1}';
+  assert.deepEqual(
+    fieldsInOrder(text, ["spec.x", "zzz", "foo"]).map((each) => [each.path, each.isRepeated]),
+    [
+      ["foo", false],
+      ["spec.b", true],
+      ["spec.x", false],
+      ["zzz", false],
+    ],
+  );
+});
+
+test("repeated objects are merged, other repeated values replaced", () => {
+  assert.deepEqual(parseMerging('{"data":{"k":"1","k":"2"},"data":{"z":"3"},"n":[1],"n":[2,3]}'), {
+    data: { k: "2", z: "3" },
+    n: [2, 3],
+  });
 });

@@ -2,7 +2,7 @@
  * Decoding of JSON values by schema, as Go's decoder fills upstream's types: wrong types are errors in
  * its wording, unknown fields are collected, nulls and zero values of optional fields vanish, required
  * scalars and embedded structs get their zero value, quantities and times become canonical.
- * It works on values; duplicate keys of a JSON text are found by `findDuplicateFields`.
+ * It works on values; duplicate keys of a JSON text are found in `json-document.ts`.
  */
 import {
   isNullString,
@@ -387,59 +387,4 @@ function wrongBase64At(text: string): number | undefined {
   if (/^=[\r\n]*=[\r\n]*$/.test(rest) && count % 4 === 2) return undefined;
   if (rest.startsWith("=") && count % 4 >= 2) return rest.length > 1 ? body + 1 : text.length;
   return body;
-}
-
-/** Paths of keys that a JSON text has more than once in one object, in order. The text must be valid JSON. */
-export function findDuplicateFields(text: string): string[] {
-  const found: string[] = [];
-  let at = 0;
-  visit("");
-  return found;
-
-  function visit(path: string): void {
-    skipBlank();
-    const character = text[at];
-    if (character === "{") object(path);
-    else if (character === "[") array(path);
-    else if (character === '"') readString();
-    else while (at < text.length && !/[\s,\]}]/.test(text[at] ?? "")) at += 1;
-    skipBlank();
-  }
-  function object(path: string): void {
-    const seen = new Set<string>();
-    at += 1;
-    skipBlank();
-    while (text[at] === '"') {
-      const key = readString();
-      const inner = join(path, key);
-      if (seen.has(key) && !found.includes(inner)) found.push(inner);
-      seen.add(key);
-      skipBlank();
-      at += 1;
-      visit(inner);
-      if (text[at] === ",") at += 1;
-      skipBlank();
-    }
-    at += 1;
-  }
-  function array(path: string): void {
-    at += 1;
-    skipBlank();
-    for (let index = 0; at < text.length && text[at] !== "]"; index += 1) {
-      visit(`${path}[${index}]`);
-      if (text[at] === ",") at += 1;
-      skipBlank();
-    }
-    at += 1;
-  }
-  function readString(): string {
-    const start = at;
-    at += 1;
-    while (at < text.length && text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
-    at += 1;
-    return JSON.parse(text.slice(start, at)) as string;
-  }
-  function skipBlank(): void {
-    while (/\s/.test(text[at] ?? "")) at += 1;
-  }
 }

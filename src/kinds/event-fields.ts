@@ -1,5 +1,8 @@
 /** What core Events and those of events.k8s.io share: one stored form, two vocabularies, one table. */
 import { nameColumn, text, wide } from "./columns.ts";
+import { type FieldError, invalid, required } from "./field-error.ts";
+import { byteLength } from "./metadata.ts";
+import { qualifiedNameErrors } from "./names.ts";
 import type { Column } from "./kind.ts";
 import type { KubeObject, ObjectMeta } from "./object.ts";
 import { formatDuration, parseTimeMs } from "./time.ts";
@@ -116,4 +119,30 @@ export function eventFieldSelectors(
   ] as const)
     selectors[`${prefix}.${field}`] = (event) => subjectOf(event)[field] ?? "";
   return selectors;
+}
+
+/**
+ * What an event with an `eventTime` must say. Its object may stand in any namespace; without one the event
+ * stands where those of cluster-wide objects do.
+ */
+export function newStyleErrors(
+  event: EventObject,
+  reporterField: "reportingComponent" | "reportingController",
+): FieldError[] {
+  const errors: FieldError[] = [];
+  const of = subjectOf(event).namespace ?? "";
+  const at = event.metadata.namespace ?? "";
+  if (of === "" && !["", "default", "kube-system"].includes(at))
+    errors.push(invalid("involvedObject.namespace", of, "does not match event.namespace"));
+  const reporter = reporterOf(event);
+  if (reporter === "") errors.push(required(reporterField));
+  errors.push(...qualifiedNameErrors(reporter).map((each) => invalid(reporterField, reporter, each)));
+  const { reportingInstance = "", action = "", reason = "" } = event;
+  for (const [field, value] of Object.entries({ reportingInstance, action, reason })) {
+    if (value === "") errors.push(required(field));
+    if (value.length > 128) errors.push(invalid(field, "", "can have at most 128 characters"));
+  }
+  if (byteLength(event.note ?? event.message ?? "") > 1024)
+    errors.push(invalid("message", "", "can have at most 1024 characters"));
+  return errors;
 }

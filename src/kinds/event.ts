@@ -1,6 +1,6 @@
 /** Event (v1). */
 import { type FieldError, invalid } from "./field-error.ts";
-import { type EventObject, eventColumns, eventFieldSelectors } from "./event-fields.ts";
+import { type EventObject, eventColumns, eventFieldSelectors, newStyleErrors } from "./event-fields.ts";
 import { defineKind } from "./kind.ts";
 import { pathSegmentErrors } from "./names.ts";
 import { allVerbs } from "./strategy.ts";
@@ -24,10 +24,14 @@ export const event = defineKind<EventObject>({
   columns: eventColumns,
 });
 
-/** Only old, lenient rules hold for the core vocabulary: an event stands where its object does. */
-function validateEvent({ metadata, involvedObject = {} }: EventObject): FieldError[] {
-  const of = involvedObject.namespace ?? "";
-  const at = metadata.namespace ?? "";
+/**
+ * An event of the old kind stands where its object does. One of the new kind (it has an `eventTime`) says who
+ * reports it, and what was done.
+ */
+function validateEvent(event: EventObject): FieldError[] {
+  const of = event.involvedObject?.namespace ?? "";
+  const at = event.metadata.namespace ?? "";
+  if (event.eventTime) return newStyleErrors(event, "reportingComponent");
   const matches = of === "" ? at === "" || at === "default" : of === at;
   return matches ? [] : [invalid("involvedObject.namespace", of, "does not match event.namespace")];
 }

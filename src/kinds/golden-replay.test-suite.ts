@@ -37,6 +37,7 @@ const generatedSuffix = "abcde";
 const now = "2026-01-01T00:00:00Z";
 const context = {
   newUid: () => "00000000-0000-4000-8000-000000000000",
+  warn: () => {},
   now,
   user: { name: "kubernetes-admin", groups: ["system:masters", "system:authenticated"] },
 };

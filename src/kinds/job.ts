@@ -39,13 +39,18 @@ export const job = defineKind<JobObject>({
   deletion: { defaultPropagation: "orphan" },
   ...status,
   dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec.template?.spec),
-  applyDefaults: ({ spec }) => defaultJobSpec(spec),
+  applyDefaults({ metadata, spec }) {
+    defaultJobSpec(spec);
+    // Without labels of its own, a job has those of its template: one map, as upstream, which grows with both.
+    const labels = spec.template?.metadata?.labels;
+    if (Object.keys(metadata.labels ?? {}).length === 0 && labels !== undefined) metadata.labels = labels;
+  },
   prepareCreate(object, context) {
     status.prepareCreate(object, context);
     generateSelector(object);
   },
   canonicalize({ metadata, spec }) {
-    // Without labels of its own, a job has those of its template.
+    // The template has got labels in the meantime; they are there when the job is read.
     const labels = spec.template?.metadata?.labels;
     if (Object.keys(metadata.labels ?? {}).length === 0 && labels !== undefined)
       metadata.labels = { ...labels };
@@ -110,7 +115,7 @@ function generateSelector({ metadata, spec }: JobObject): void {
   if (spec.manualSelector === true) return;
   const template = (spec.template ??= {});
   const meta = (template.metadata ??= {});
-  const labels: Record<string, string> = { ...meta.labels };
+  const labels: Record<string, string> = meta.labels ?? {};
   for (const key of uidLabels) labels[key] ??= metadata.uid ?? "";
   for (const key of nameLabels) labels[key] ??= metadata.name ?? "";
   meta.labels = labels;

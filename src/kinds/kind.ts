@@ -26,6 +26,8 @@ export interface StrategyContext {
     uid?: string | undefined;
     extra?: Readonly<Record<string, readonly string[]>> | undefined;
   };
+  /** Tells the client something while the object is prepared, even if it is refused afterwards. */
+  warn(text: string): void;
   /** The namespace of the request; undefined for cluster-scoped kinds. */
   namespace: string | undefined;
 }
@@ -84,6 +86,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
    * once more, so that clients are told each of its errors twice. True for the kinds that do not.
    */
   metadataErrorsOnce?: boolean;
+  /** What every client of the kind is warned of. */
+  deprecations?: readonly string[];
   /** The name is checked with this: returns error details, empty when valid. Default: DNS subdomain. */
   validateName?(name: string, isPrefix: boolean): string[];
   /** Default finalizers, grace periods and the like on deletion. */

@@ -64,7 +64,10 @@ export function podAnnotationErrors(
 }
 
 /** Keeps the old annotations and the field for AppArmor profiles in step, as upstream does on creation. */
-export function syncAppArmor(pod: { metadata: ObjectMeta; spec: PodSpec }): void {
+export function syncAppArmor(
+  pod: { metadata: ObjectMeta; spec: PodSpec },
+  warn: (text: string) => void,
+): void {
   if (pod.spec.os?.name === "windows") return;
   const podProfile = appArmorOf(pod.spec.securityContext);
   for (const container of [...(pod.spec.initContainers ?? []), ...(pod.spec.containers ?? [])]) {
@@ -72,6 +75,7 @@ export function syncAppArmor(pod: { metadata: ObjectMeta; spec: PodSpec }): void
     const annotation = pod.metadata.annotations?.[key];
     const own = appArmorOf(container.securityContext);
     if (own === undefined && annotation !== undefined) {
+      warn(`metadata.annotations[${key}]: deprecated since v1.30; use the "appArmorProfile" field instead`);
       const profile = profileOf(annotation);
       if (profile === undefined || (podProfile !== undefined && podProfile.type === profile.type)) continue;
       container.securityContext = Object.assign(container.securityContext ?? {}, {

@@ -35,8 +35,8 @@ export function podSpecWarnings(
         `${at}.topologySpreadConstraints[${index}].labelSelector: a null labelSelector results in matching no pod`,
       );
   const prefix = "container.apparmor.security.beta.kubernetes.io/";
-  const metadata = path === "" ? "metadata" : `${path}.metadata`;
-  for (const key of Object.keys(annotations ?? {}).sort()) {
+  // A pod of its own is warned of its annotations when they are made fields.
+  for (const key of path === "" ? [] : Object.keys(annotations ?? {}).sort()) {
     if (!key.startsWith(prefix)) continue;
     const name = key.slice(prefix.length);
     const container = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].find(
@@ -45,10 +45,10 @@ export function podSpecWarnings(
     const context = container?.securityContext as { appArmorProfile?: unknown } | undefined;
     if (context?.appArmorProfile === undefined)
       warnings.push(
-        `${metadata}.annotations[${key}]: deprecated since v1.30; use the "appArmorProfile" field instead`,
+        `${path}.metadata.annotations[${key}]: deprecated since v1.30; use the "appArmorProfile" field instead`,
       );
   }
-  warnings.push(...hostAliasWarnings(spec, at), ...volumeWarnings(spec.volumes ?? [], at));
+  warnings.push(...volumeWarnings(spec.volumes ?? [], at), ...hostAliasWarnings(spec, at));
   const secrets = new Set<string>();
   for (const [index, { name = "" }] of (spec.imagePullSecrets ?? []).entries()) {
     if (name === "") warnings.push(`${at}.imagePullSecrets[${index}].name: invalid empty name ""`);
@@ -111,7 +111,7 @@ function projectedWarnings(name: string, { sources }: ProjectedVolumeSource): st
     current = projectedPaths(source) ?? current;
     groups.push(current);
   }
-  return [...warnings, ...overlaps(name, "Projected", groups)];
+  return [...overlaps(name, "Projected", groups), ...warnings];
 }
 
 /** A file in a volume; `from` is empty where there is only one source. */

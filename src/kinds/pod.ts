@@ -46,7 +46,7 @@ export const pod = defineKind<PodObject>({
   dropDisabledFields: ({ spec }) => dropDisabledPodFields(spec),
   prepareCreate(object, context) {
     if ((object.spec.terminationGracePeriodSeconds ?? 0) < 0) object.spec.terminationGracePeriodSeconds = 1;
-    syncAppArmor(object);
+    syncAppArmor(object, (text) => context.warn(text));
     object.status = { phase: "Pending", qosClass: qosClassOf(object.spec) };
     if ((object.spec.schedulingGates ?? []).length > 0)
       object.status.conditions = [

@@ -73,8 +73,12 @@ export function isOvercommitAllowed(name: string): boolean {
 }
 
 /** Name of a resource in quotas, capacities and the like. */
-export function resourceNameErrors(name: string, path: string): FieldError[] {
-  const errors = qualifiedNameErrors(name).map((each) => invalid(path, { goSyntax: name }, each));
+export function resourceNameErrors(
+  name: string,
+  path: string,
+  shownInSyntaxErrors: unknown = { goSyntax: name },
+): FieldError[] {
+  const errors = qualifiedNameErrors(name).map((each) => invalid(path, shownInSyntaxErrors, each));
   if (errors.length > 0) return errors;
   if (
     !name.includes("/") &&
@@ -91,8 +95,12 @@ function isQuotaHugePages(name: string): boolean {
 }
 
 /** Name of a resource in a container's requirements. */
-export function containerResourceNameErrors(name: string, path: string): FieldError[] {
-  const errors = resourceNameErrors(name, path);
+export function containerResourceNameErrors(
+  name: string,
+  path: string,
+  shownInSyntaxErrors: unknown = { goSyntax: name },
+): FieldError[] {
+  const errors = resourceNameErrors(name, path, shownInSyntaxErrors);
   if (!name.includes("/")) {
     if (!containerResources.includes(name) && !isHugePages(name))
       errors.push(invalid(path, { goSyntax: name }, "must be a standard resource for containers"));

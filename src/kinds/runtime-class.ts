@@ -1,9 +1,10 @@
 /** RuntimeClass (node.k8s.io/v1). */
 import { ageColumn, nameColumn, text } from "./columns.ts";
-import { type FieldError, invalid } from "./field-error.ts";
+import { type FieldError, duplicate, invalid } from "./field-error.ts";
+import { deepEqual } from "./equality.ts";
 import { dnsLabelErrors } from "./names.ts";
 import { validateResourceRequirements } from "./resource-list.ts";
-import { validateTolerations } from "./scheduling.ts";
+import { goToleration, validateTolerations } from "./scheduling.ts";
 import type { Toleration } from "kubernetes-types/core/v1.d.ts";
 import { validateLabels } from "./metadata.ts";
 import type { KubeObject } from "./object.ts";
@@ -48,6 +49,19 @@ function validateClass({ handler, overhead, scheduling }: RuntimeClassObject): F
       ? []
       : validateResourceRequirements({ limits: overhead.podFixed ?? {} }, new Set(), "overhead")),
     ...validateLabels(scheduling?.nodeSelector, "scheduling.nodeSelector"),
-    ...validateTolerations(scheduling?.tolerations, "scheduling.tolerations.tolerations"),
+    ...validateTolerations(
+      scheduling?.tolerations,
+      "scheduling.tolerations.tolerations",
+      ({ value }) => value,
+    ),
+    ...repeatedTolerations(scheduling?.tolerations ?? []),
   ];
+}
+
+function repeatedTolerations(tolerations: readonly Toleration[]): FieldError[] {
+  return tolerations.flatMap((each, index) =>
+    tolerations.slice(0, index).some((other) => deepEqual(each, other))
+      ? [duplicate(`scheduling.tolerations[${index}]`, goToleration(each))]
+      : [],
+  );
 }

@@ -160,6 +160,8 @@ function weightErrors(weight: number, path: string): FieldError[] {
 export function validateTolerations(
   tolerations: readonly Toleration[] | undefined,
   path: string,
+  /** What is shown where only the operator or the value is wrong. */
+  shown: (toleration: Toleration) => unknown = goToleration,
 ): FieldError[] {
   const errors: FieldError[] = [];
   for (const [index, each] of (tolerations ?? []).entries()) {
@@ -183,7 +185,7 @@ export function validateTolerations(
     } else if (operator === "Exists") {
       if (value !== "")
         errors.push(
-          invalid(`${at}.operator`, goToleration(each), "value must be empty when `operator` is 'Exists'"),
+          invalid(`${at}.operator`, shown(each), "value must be empty when `operator` is 'Exists'"),
         );
     } else errors.push(notSupported(`${at}.operator`, operator, ["Equal", "Exists"]));
     if (effect !== "")
@@ -199,7 +201,7 @@ export function taintEffectErrors(effect: string, path: string, supported: reado
   return effect === "" ? [required(path)] : [notSupported(path, effect, supported)];
 }
 
-function goToleration(each: Toleration): { goSyntax: string } {
+export function goToleration(each: Toleration): { goSyntax: string } {
   return {
     goSyntax: `core.Toleration{Key:${JSON.stringify(each.key ?? "")}, Operator:${JSON.stringify(each.operator ?? "")}, Value:${JSON.stringify(each.value ?? "")}, Effect:${JSON.stringify(each.effect ?? "")}, TolerationSeconds:(*int64)(${each.tolerationSeconds === undefined ? "nil" : "0xc000000000"})}`,
   };

@@ -110,6 +110,8 @@ export function validateSeccompProfile(profile: SeccompProfile | undefined, path
   const errors: FieldError[] = [];
   const { localhostProfile } = profile;
   if (!profile.type) errors.push(required(`${path}.type`, "type is required when seccompProfile is set"));
+  else if (!["Localhost", "RuntimeDefault", "Unconfined"].includes(profile.type))
+    errors.push(notSupported(`${path}.type`, profile.type, ["Localhost", "RuntimeDefault", "Unconfined"]));
   if (profile.type === "Localhost") {
     if (localhostProfile === undefined)
       errors.push(required(`${path}.localhostProfile`, "must be set when seccomp type is Localhost"));
@@ -124,8 +126,6 @@ export function validateSeccompProfile(profile: SeccompProfile | undefined, path
         "can only be set when seccomp type is Localhost",
       ),
     );
-  if (profile.type && !["Localhost", "RuntimeDefault", "Unconfined"].includes(profile.type))
-    errors.push(notSupported(`${path}.type`, profile.type, ["Localhost", "RuntimeDefault", "Unconfined"]));
   return errors;
 }
 

@@ -53,7 +53,10 @@ export function workloadWarnings<T extends KubeObject>(
   return (object, old) => {
     const template = templateOf(object);
     const names = old === undefined ? hostnameWarnings(object.metadata.name ?? "") : [];
-    if (old !== undefined && deepEqual(template, templateOf(old))) return names;
+    const isSame = old !== undefined && deepEqual(template, templateOf(old));
+    // Upstream warns again whenever the generation counts; DaemonSets count their template for this.
+    if (isSame && (object.kind === "DaemonSet" || object.metadata.generation === old.metadata.generation))
+      return names;
     return [...names, ...podTemplateWarnings(template, path)];
   };
 }

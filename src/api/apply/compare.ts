@@ -45,9 +45,12 @@ function collect(
   } else if ((shape === "set" || shape === "keyed-list") && schema !== undefined) {
     if (!Array.isArray(value)) return;
     const items = elementSchema(schema, lookup);
-    for (const element of value) {
-      path.push(listElement(schema, shape, element, lookup));
-      collect(element, items, lookup, path, set);
+    const keys = value.map((element) => listElement(schema, shape, element, lookup));
+    const repeated = new Set(keys.filter((key, index) => keys.indexOf(key) !== index));
+    for (const [index, key] of keys.entries()) {
+      path.push(key);
+      // Of elements that share a key, no fields can be told apart.
+      if (!repeated.has(key)) collect(value[index], items, lookup, path, set);
       set.add(path);
       path.pop();
     }
@@ -160,12 +163,47 @@ function compareLists(
   shape: "set" | "keyed-list",
   walk: Walk,
 ): void {
-  const left = indexElements(before, schema, shape, walk.lookup);
-  const right = indexElements(after, schema, shape, walk.lookup);
+  const left = groupElements(before, schema, shape, walk.lookup);
+  const right = groupElements(after, schema, shape, walk.lookup);
   const items = elementSchema(schema, walk.lookup);
-  for (const [element, value] of left) compareElement(element, value, right.get(element), items, walk);
-  for (const [element, value] of right)
-    if (!left.has(element)) compareElement(element, undefined, value, items, walk);
+  for (const [element, values] of left)
+    compareElements(element, values, right.get(element) ?? [], items, walk);
+  for (const [element, values] of right)
+    if (!left.has(element)) compareElements(element, [], values, items, walk);
+}
+
+/** Elements that share a key are compared as a whole. */
+function compareElements(
+  element: string,
+  before: readonly unknown[],
+  after: readonly unknown[],
+  schema: Schema | undefined,
+  walk: Walk,
+): void {
+  if (before.length <= 1 && after.length <= 1) {
+    compareElement(element, before[0], after[0], schema, walk);
+    return;
+  }
+  if (equalJson(before, after)) return;
+  const set = before.length === 0 ? walk.added : after.length === 0 ? walk.removed : walk.modified;
+  walk.path.push(element);
+  set.add(walk.path);
+  walk.path.pop();
+}
+
+function groupElements(
+  list: unknown,
+  schema: Schema,
+  shape: "set" | "keyed-list",
+  lookup: SchemaLookup,
+): Map<string, unknown[]> {
+  const groups = new Map<string, unknown[]>();
+  for (const [key, element] of keyedElements(list, schema, shape, lookup)) {
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [element]);
+    else group.push(element);
+  }
+  return groups;
 }
 
 function compareElement(
@@ -189,16 +227,26 @@ export function indexElements(
   lookup: SchemaLookup,
 ): Map<string, unknown> {
   const result = new Map<string, unknown>();
-  if (!Array.isArray(list)) return result;
-  for (const element of list) {
+  for (const [key, element] of keyedElements(list, schema, shape, lookup))
+    if (!result.has(key)) result.set(key, element);
+  return result;
+}
+
+function keyedElements(
+  list: unknown,
+  schema: Schema,
+  shape: "set" | "keyed-list",
+  lookup: SchemaLookup,
+): [string, unknown][] {
+  const keyed: [string, unknown][] = [];
+  for (const element of Array.isArray(list) ? list : []) {
     try {
-      const key = listElement(schema, shape, element, lookup);
-      if (!result.has(key)) result.set(key, element);
+      keyed.push([listElement(schema, shape, element, lookup), element]);
     } catch (error) {
       if (!(error instanceof PathElementError)) throw error;
     }
   }
-  return result;
+  return keyed;
 }
 
 export function memberOrDeduced(

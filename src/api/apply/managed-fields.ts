@@ -8,6 +8,7 @@
  */
 import type { KubeObject, ManagedFieldsEntry } from "#kinds/object.ts";
 import type { Schema } from "#kinds/schema.ts";
+import { isGivenEmpty } from "#kinds/decode.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import { cloneJson, equalJson, isObject } from "#api/patch/json.ts";
 import { compareObjects, fieldsOf } from "./compare.ts";
@@ -70,7 +71,7 @@ export function updateManagedFields(request: UpdateFieldsRequest): void {
   const requested = updated.metadata?.managedFields;
   if (updated.metadata === undefined) return;
   const isSubresource = subresource !== undefined && subresource !== "";
-  const managers = managersOf(live, requested, isSubresource);
+  const managers = managersOf(live, updated, requested, isSubresource);
   setManagedFields(updated, undefined);
   // An object whose tracking was switched off (no managers) stays untracked until it is applied.
   if (managers.size === 0 && live?.metadata.uid !== undefined) return;
@@ -269,12 +270,14 @@ function without({ added, modified, removed }: Comparison, ignored: FieldSet): C
  */
 function managersOf(
   live: KubeObject | undefined,
+  updated: KubeObject,
   requested: readonly ManagedFieldsEntry[] | undefined,
   isSubresource: boolean,
 ): Managers {
   const current = () => decodeManagers(live?.metadata.managedFields) ?? new Map<string, Manager>();
   if (isSubresource) return current();
   const [only] = requested ?? [];
+  if (isGivenEmpty(updated.metadata, "managedFields")) return new Map();
   if (requested?.length === 1 && only !== undefined && Object.keys(only).length === 0) return new Map();
   const sent = decodeManagers(requested);
   return sent === undefined || sent.size === 0 ? current() : sent;

@@ -16,6 +16,12 @@ export function applyMergePatch(doc: unknown, patch: unknown): JsonObject {
   return merge(doc, patch);
 }
 
+/** A list replaces another as it is, but for the objects in it: sorted, and without members that are null. */
+function pruned(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(pruned);
+  return isObject(value) ? merge(undefined, value) : value;
+}
+
 function merge(doc: unknown, patch: JsonObject): JsonObject {
   const result: JsonObject = {};
   if (isObject(doc)) {
@@ -25,7 +31,7 @@ function merge(doc: unknown, patch: JsonObject): JsonObject {
   for (const key of Object.keys(patch)) {
     const value = patch[key];
     if (value === null) continue;
-    result[key] = isObject(value) ? merge(own(base, key), value) : cloneJson(value);
+    result[key] = isObject(value) ? merge(own(base, key), value) : pruned(value);
   }
   return sortedByKey(result);
 }

@@ -4,21 +4,26 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpRequest } from "#base/http.ts";
-import { findDuplicateFields } from "#kinds/decode.ts";
+import { findDuplicateFields } from "#kinds/json-document.ts";
 import { invalid, invalidError } from "#kinds/field-error.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { applyPatch } from "../apply/managed-fields.ts";
 import { isObject, sortedByKey } from "../patch/json.ts";
-import type { JsonObject } from "../patch/json.ts";
 import { applyJsonPatch, unknownJsonPatchFields } from "../patch/json-patch.ts";
 import { goFormat } from "../patch/go-format.ts";
 import { applyMergePatch } from "../patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "../patch/strategic.ts";
 import type { Resource } from "../registry.ts";
 import { badRequest } from "../status.ts";
-import { checkBodySize, decodeValue } from "../wire/body.ts";
+import {
+  asWarnings,
+  checkBodySize,
+  decodeValue,
+  duplicateFieldTexts,
+  unknownFieldTexts,
+} from "../wire/body.ts";
 import { describeJsonError } from "../wire/json-error.ts";
 import { parseYaml } from "../wire/yaml.ts";
 import type { Answer } from "./answer.ts";
@@ -67,6 +72,7 @@ export function patchFormat(http: HttpRequest, resource: Resource): PatchFormat 
 
 export interface ParsedPatch {
   value: unknown;
+  /** What the patch has twice, in the words for clients. */
   duplicates: string[];
 }
 
@@ -93,7 +99,12 @@ export function parsePatch(
       warnings.push(...unknown);
     }
   }
-  return { value, duplicates: fieldValidation === "Ignore" ? [] : findDuplicateFields(text) };
+  if (fieldValidation === "Ignore") return { value, duplicates: [] };
+  const duplicates = duplicateFieldTexts(findDuplicateFields(text));
+  return {
+    value,
+    duplicates: format === "json" ? duplicates.map((each) => `json patch ${each}`) : duplicates,
+  };
 }
 
 /** The patched object, decoded and defaulted. */
@@ -116,7 +127,7 @@ export function patched(
   const object = decodePatched(
     resource,
     result,
-    format === "json" ? [] : patch.duplicates,
+    patch.duplicates,
     options,
     request.warnings,
     format === "strategic" ? patch.value : undefined,
@@ -147,7 +158,7 @@ function decodePatched(
     return decodeValue(
       result as Record<string, unknown>,
       expected,
-      duplicates,
+      (unknown) => [...duplicates, ...unknownFieldTexts(unknown.toSorted())],
       options.fieldValidation,
       warnings,
     );
@@ -162,19 +173,7 @@ function decodePatched(
 
 /** The patched document as upstream shows it: what the patch has touched sorted, the rest in the order of its type. */
 function patchedText(document: unknown): string {
-  if (!isObject(document)) return JSON.stringify(document);
-  const { metadata } = document;
-  // Stored objects come with the version, which the store adds, at the head of their metadata.
-  const isUntouched = isObject(metadata) && Object.keys(metadata)[0] === "resourceVersion";
-  const shown = isUntouched ? { ...document, metadata: withVersionInPlace(metadata) } : document;
-  return JSON.stringify(sortedByKey(shown));
-}
-
-const beforeVersion = ["name", "generateName", "namespace", "selfLink", "uid"];
-
-function withVersionInPlace({ resourceVersion, ...metadata }: JsonObject): JsonObject {
-  const first = Object.entries(metadata).filter(([key]) => beforeVersion.includes(key));
-  return { ...Object.fromEntries(first), resourceVersion, ...metadata };
+  return JSON.stringify(isObject(document) ? sortedByKey(document) : document);
 }
 
 const goKinds: Readonly<Record<string, string>> = { number: "int64", array: "slice", object: "map" };
@@ -194,7 +193,7 @@ function restoreError(why: string): string {
 async function apply(core: ApiCore, request: ResourceRequest, options: WriteOptions): Promise<Answer> {
   const { resource, info } = request;
   const { groupVersion, kind } = resource;
-  const applied = parseApplied(request, options, { apiVersion: groupVersion, kind: kind.kind });
+  const { applied, duplicates } = parseApplied(request, { apiVersion: groupVersion, kind: kind.kind });
   return applyUpdate(core, request, options, {
     mayCreate: info.subresource === "",
     tracks: false,
@@ -210,6 +209,7 @@ async function apply(core: ApiCore, request: ResourceRequest, options: WriteOpti
         now: request.now,
         resetFields: resetFieldsOf(resource, info.subresource),
       });
+      noteDuplicates(duplicates, options.fieldValidation, request.warnings);
       const object = decodePatched(
         resource,
         result,
@@ -228,9 +228,8 @@ async function apply(core: ApiCore, request: ResourceRequest, options: WriteOpti
 /** The configuration in the body of an apply, which must be of the expected kind. */
 export function parseApplied(
   request: ResourceRequest,
-  options: WriteOptions,
   expected: { apiVersion: string; kind: string },
-): KubeObject {
+): { applied: KubeObject; duplicates: string[] } {
   const text = Buffer.from(request.http.body).toString("utf8");
   let value: unknown;
   let duplicates: string[];
@@ -257,8 +256,7 @@ export function parseApplied(
   if (object.metadata.managedFields !== undefined && object.metadata.managedFields !== null) {
     throw badRequest("metadata.managedFields must be nil");
   }
-  noteDuplicates(duplicates, options.fieldValidation, request.warnings);
-  return object;
+  return { applied: object, duplicates };
 }
 
 /** As Go prints a GroupVersionKind; an apiVersion that can't be read leaves all of it empty. */
@@ -269,20 +267,14 @@ function groupVersionKindText(apiVersion: unknown, kind: unknown): string {
   return `${group}/${version}, Kind=${typeof kind === "string" ? kind : ""}`;
 }
 
-/** Fields that are unknown are errors of the apply itself; only repeated keys are up to field validation. */
-function noteDuplicates(
+/** Fields that are unknown are errors of the apply itself; only repeated keys are up to field validation, after it. */
+export function noteDuplicates(
   duplicates: readonly string[],
   fieldValidation: FieldValidation,
   warnings: string[],
 ): void {
   if (duplicates.length === 0 || fieldValidation === "Ignore") return;
-  const lines = duplicates.flatMap((each) =>
-    each
-      .split("\n")
-      .filter((line) => !line.startsWith("yaml:"))
-      .map((line) => line.trim().replace(/key "([^"]*)"/, "key $1")),
-  );
   if (fieldValidation === "Strict")
     throw badRequest(`error strict decoding YAML: error converting YAML to JSON: ${duplicates.join(", ")}`);
-  warnings.push(...lines);
+  warnings.push(...asWarnings(duplicates));
 }

@@ -14,6 +14,7 @@ import type { CacheEvent } from "../cache/resource-cache.ts";
 import type { Resource } from "../registry.ts";
 import { expiredError, internalError } from "../status.ts";
 import { entryBytes, entryObject, transformObject } from "../wire/encode.ts";
+import { notAcceptable } from "../wire/negotiate.ts";
 import type { Representation } from "../wire/negotiate.ts";
 import { matches, parseResourceVersion, readListOptions } from "./list-options.ts";
 import type { ListOptions } from "./list-options.ts";
@@ -30,6 +31,13 @@ export async function watchObjects(
   representation: Representation,
 ): Promise<HttpResponse> {
   const options = readListOptions(request.resource, request.query, true);
+  // The end of a streamed list is marked by an object, and no table has one.
+  if (
+    options.sendInitialEvents === true &&
+    options.allowWatchBookmarks &&
+    representation.as?.kind === "Table"
+  )
+    throw notAcceptable(false);
   const selection =
     request.info.parts.length > 1
       ? {

@@ -339,6 +339,7 @@ function normalForm(resource: Resource, object: KubeObject): KubeObject {
 /** What a writer of this endpoint never owns: the status on the resource itself, the spec on its status. */
 export function resetFieldsOf(resource: Resource, subresource: string): readonly string[] | undefined {
   if (subresource === "") return resource.kind.resetFields;
+  if (subresource === "ephemeralcontainers") return ["spec", "status"];
   return subresource === "status" ? ["spec"] : undefined;
 }
 
@@ -419,6 +420,7 @@ function strategyContext(core: ApiCore, request: ResourceRequest): StrategyConte
   return {
     now: request.now,
     newUid: () => newUid(core.random),
+    warn: (text) => request.warnings.push(text),
     user: request.user,
     namespace: request.namespace === "" ? undefined : request.namespace,
   };

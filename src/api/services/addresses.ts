@@ -34,6 +34,8 @@ interface ServiceSpec {
   ports?: ServicePort[];
   selector?: Record<string, string>;
   allocateLoadBalancerNodePorts?: boolean;
+  externalTrafficPolicy?: string;
+  healthCheckNodePort?: number;
 }
 
 const addressPrefix = "/registry/trivet/serviceips/";
@@ -79,6 +81,7 @@ export class ServiceAddresses {
     object["spec"] = spec;
     this.#assignAddress(object, spec, oldSpec, dryRun);
     this.#assignPorts(object, spec, oldSpec);
+    this.#assignHealthCheckPort(object, spec, oldSpec);
     const owner = `${object.metadata.namespace ?? ""}/${object.metadata.name ?? ""}`;
     return difference(heldKeys(spec), old === undefined ? [] : heldKeys(oldSpec), owner);
   }
@@ -173,7 +176,27 @@ export class ServiceAddresses {
     }
   }
 
+  /** Where a load balancer asks whether a node has endpoints: needed once traffic stays on its node. */
+  #assignHealthCheckPort(object: KubeObject, spec: ServiceSpec, old: ServiceSpec): void {
+    if (!needsHealthCheckPort(spec)) {
+      // One that was allocated goes away with the need for it; validation refuses any other.
+      if (needsHealthCheckPort(old) && spec.healthCheckNodePort === old.healthCheckNodePort)
+        delete spec.healthCheckNodePort;
+      return;
+    }
+    const chosen = new Set((spec.ports ?? []).map((each) => each.nodePort ?? 0));
+    const isUsed = (port: number): boolean => chosen.has(port) || this.#isTaken(portPrefix + String(port));
+    const given = spec.healthCheckNodePort ?? 0;
+    if (given === 0) spec.healthCheckNodePort = old.healthCheckNodePort ?? this.#freePort(isUsed);
+    else if (given !== old.healthCheckNodePort)
+      this.#checkPort(object, "spec.healthCheckNodePort", given, isUsed);
+  }
+
   #checkGivenPort(object: KubeObject, index: number, port: number, isUsed: (port: number) => boolean): void {
+    this.#checkPort(object, `spec.ports[${index}].nodePort`, port, isUsed);
+  }
+
+  #checkPort(object: KubeObject, path: string, port: number, isUsed: (port: number) => boolean): void {
     const { first, last } = this.#ports;
     const problem =
       port < first || port > last
@@ -183,7 +206,7 @@ export class ServiceAddresses {
           : undefined;
     if (problem === undefined) return;
     throw invalidError({ group: "", kind: "Service", name: object.metadata.name ?? "" }, [
-      invalid(`spec.ports[${index}].nodePort`, port, problem),
+      invalid(path, port, problem),
     ]);
   }
 
@@ -199,6 +222,10 @@ export class ServiceAddresses {
   }
 }
 
+function needsHealthCheckPort(spec: ServiceSpec): boolean {
+  return spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local";
+}
+
 /** The keys that a Service's spec holds. */
 function heldKeys(spec: ServiceSpec): string[] {
   const keys: string[] = [];
@@ -206,6 +233,7 @@ function heldKeys(spec: ServiceSpec): string[] {
   if (address !== "" && address !== "None" && spec.type !== "ExternalName")
     keys.push(addressPrefix + address);
   const ports = new Set((spec.ports ?? []).map((each) => each.nodePort ?? 0));
+  ports.add(spec.healthCheckNodePort ?? 0);
   for (const port of ports) if (port !== 0) keys.push(portPrefix + String(port));
   return keys;
 }

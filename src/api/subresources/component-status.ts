@@ -4,11 +4,8 @@ import { notFoundError } from "../status.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import type { MethodHandlers } from "./special.ts";
 
-const deprecation = "v1 ComponentStatus is deprecated in v1.19+";
-
 export const componentStatusHandlers: MethodHandlers = {
   async GET(core, request) {
-    request.warnings.push(deprecation);
     const components = componentsOf(core);
     if (request.info.parts.length > 1) {
       const found = components.find((each) => each.metadata.name === request.info.name);

@@ -18,7 +18,7 @@ import { applyMergePatch } from "../patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "../patch/strategic.ts";
 import type { Resource } from "../registry.ts";
 import type { Answer } from "../rest/answer.ts";
-import { parseApplied, parsePatch, patchFormat } from "../rest/patch.ts";
+import { noteDuplicates, parseApplied, parsePatch, patchFormat } from "../rest/patch.ts";
 import { placeOf } from "../rest/stored.ts";
 import { applyUpdate, checkNames, liveObject } from "../rest/write.ts";
 import { managerOf, readWriteOptions } from "../rest/write-options.ts";
@@ -92,7 +92,7 @@ function patchedScale(
 /** An apply of a Scale is an apply of the object with nothing but its replicas. */
 async function applyScale(core: ApiCore, request: ResourceRequest, options: WriteOptions): Promise<Answer> {
   const { resource } = request;
-  const applied = parseApplied(request, options, { apiVersion: "autoscaling/v1", kind: "Scale" }) as Scale;
+  const { applied, duplicates } = parseApplied(request, { apiVersion: "autoscaling/v1", kind: "Scale" });
   if (resource.custom)
     throw unclassifiedError(
       `failed to convert new object (/${request.info.name}; autoscaling/v1, Kind=Scale) to proper version: request to convert CR to an invalid group/version: autoscaling/v1`,
@@ -102,7 +102,7 @@ async function applyScale(core: ApiCore, request: ResourceRequest, options: Writ
     kind: resource.kind.kind,
     metadata: structuredClone(applied.metadata),
   };
-  const replicas = replicasOf(request, applied);
+  const replicas = replicasOf(request, applied as Scale);
   setPath(configuration, descriptionOf(resource).specReplicasPath, replicas);
   return update(core, request, options, false, (live) => {
     const result = applyPatch({
@@ -115,6 +115,7 @@ async function applyScale(core: ApiCore, request: ResourceRequest, options: Writ
       schema: resource.schema ?? findSchema(resource.kind.schemaName),
       now: undefined,
     });
+    noteDuplicates(duplicates, options.fieldValidation, request.warnings);
     checkNames(request, result);
     return result;
   });

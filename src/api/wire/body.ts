@@ -4,16 +4,17 @@
  */
 import type { HttpRequest } from "#base/http.ts";
 import { StatusError } from "#base/errors.ts";
-import { decode, findDuplicateFields } from "#kinds/decode.ts";
+import { decode } from "#kinds/decode.ts";
 import type { Decoded } from "#kinds/decode.ts";
+import { fieldsInOrder, findDuplicateFields, isWithoutRepeats, parseMerging } from "#kinds/json-document.ts";
 import type { KubeObject } from "#kinds/object.ts";
-import { schemaNameOfKind } from "#kinds/protobuf.ts";
+import { isProtobufEnvelope, schemaNameOfKind } from "#kinds/protobuf.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import type { FieldValidation } from "../rest/write-options.ts";
 import { badRequest } from "../status.ts";
 import { describeJsonError } from "./json-error.ts";
 import { bodyFormat } from "./negotiate.ts";
-import { decodeProtobufBody } from "./protobuf.ts";
+import { decodeProtobufBody, notProtobuf } from "./protobuf.ts";
 import { parseYaml } from "./yaml.ts";
 
 /** What a body is expected to be. */
@@ -38,7 +39,30 @@ export function checkBodySize(http: HttpRequest): void {
 /** Parsed text of a body, before it is known to be any kind. */
 export interface ParsedBody {
   value: unknown;
-  duplicates: string[];
+  strictProblems: StrictProblems;
+}
+
+/** What strict decoding has to say of a document, given the fields that its kind does not know. */
+export type StrictProblems = (unknownFields: readonly string[]) => string[];
+
+export function unknownFieldTexts(fields: readonly string[]): string[] {
+  return fields.map((each) => `unknown field ${JSON.stringify(each)}`);
+}
+
+export function duplicateFieldTexts(fields: readonly string[]): string[] {
+  return fields.map((each) => `duplicate field ${JSON.stringify(each)}`);
+}
+
+/** Each problem as a client is warned of it: those of YAML come line by line. */
+export function asWarnings(problems: readonly string[]): string[] {
+  return problems.flatMap((each) =>
+    each.startsWith("yaml: ")
+      ? each
+          .split("\n")
+          .slice(1)
+          .map((line) => line.trim())
+      : [each],
+  );
 }
 
 /** Parses a body in the format of its Content-Type. `expected` names the kind in errors. */
@@ -46,20 +70,20 @@ export function parseBody(http: HttpRequest, expectedKind: string): ParsedBody {
   checkBodySize(http);
   const format = bodyFormat(http);
   if (format === "protobuf")
-    return { value: decodeProtobufBody(http.body, schemaNameOfKind), duplicates: [] };
+    return { value: readProtobuf(http.body, expectedKind), strictProblems: unknownFieldTexts };
   const text = Buffer.from(http.body.buffer, http.body.byteOffset, http.body.byteLength).toString("utf8");
-  if (text.trim() === "" && format === "yaml") return { value: {}, duplicates: [] };
-  if (text === "") return { value: {}, duplicates: [] };
+  if (text === "" || (text.trim() === "" && format === "yaml"))
+    return { value: {}, strictProblems: unknownFieldTexts };
   if (format === "yaml") {
     try {
-      return parseYaml(text);
+      const { value, duplicates } = parseYaml(text);
+      return { value, strictProblems: (unknown) => [...duplicates, ...unknownFieldTexts(unknown)] };
     } catch (error) {
       throw unrecognized(expectedKind, (error as Error).message, http.body);
     }
   }
   try {
-    const value: unknown = JSON.parse(text);
-    return { value, duplicates: findDuplicateFields(text) };
+    return parseJson(text);
   } catch {
     throw unrecognized(
       expectedKind,
@@ -76,9 +100,9 @@ export function decodeObject(
   fieldValidation: FieldValidation,
   warnings: string[],
 ): KubeObject {
-  const { value, duplicates } = parseBody(http, expected.kind);
+  const { value, strictProblems } = parseBody(http, expected.kind);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    if (value === null) return decodeValue({}, expected, [], fieldValidation, warnings);
+    if (value === null) return decodeValue({}, expected, strictProblems, fieldValidation, warnings);
     const found = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
     throw unrecognized(
       expected.kind,
@@ -86,14 +110,14 @@ export function decodeObject(
       http.body,
     );
   }
-  return decodeValue(value as Record<string, unknown>, expected, duplicates, fieldValidation, warnings);
+  return decodeValue(value as Record<string, unknown>, expected, strictProblems, fieldValidation, warnings);
 }
 
 /** The same for a value that is already parsed (a patched object). */
 export function decodeValue(
   value: Record<string, unknown>,
   expected: ExpectedKind,
-  duplicates: readonly string[],
+  strictProblems: StrictProblems,
   fieldValidation: FieldValidation,
   warnings: string[],
 ): KubeObject {
@@ -113,12 +137,12 @@ export function decodeValue(
   const firstError = decoded.errors[0];
   if (firstError !== undefined) throw cannotBeHandled(expected, firstError);
   if (fieldValidation !== "Ignore") {
-    const problems = strictProblems(decoded.unknownFields, duplicates);
+    const problems = strictProblems(decoded.unknownFields);
     if (problems.length > 0) {
       if (fieldValidation === "Strict") {
         throw cannotBeHandled(expected, `strict decoding error: ${problems.join(", ")}`);
       }
-      warnings.push(...problems);
+      warnings.push(...asWarnings(problems));
     }
   }
   const object = decoded.object as unknown as KubeObject;
@@ -174,13 +198,23 @@ function textField(
   );
 }
 
-/** Unknown and duplicate fields as upstream's strict decoder lists them. */
-function strictProblems(unknownFields: readonly string[], duplicates: readonly string[]): string[] {
-  const isYaml = duplicates[0]?.startsWith("yaml:") === true;
-  const unknown = unknownFields.map((each) => `unknown field ${JSON.stringify(each)}`);
-  if (isYaml) return [...duplicates, ...unknown];
-  const repeated = duplicates.map((each) => `duplicate field ${JSON.stringify(each)}`);
-  return [...unknown, ...repeated];
+function parseJson(text: string): ParsedBody {
+  const value: unknown = JSON.parse(text);
+  if (isWithoutRepeats(text, value)) return { value, strictProblems: unknownFieldTexts };
+  const duplicates = findDuplicateFields(text);
+  if (duplicates.length === 0) return { value, strictProblems: unknownFieldTexts };
+  return {
+    value: parseMerging(text),
+    strictProblems: (unknown) =>
+      fieldsInOrder(text, unknown).flatMap(({ path, isRepeated }) =>
+        isRepeated ? duplicateFieldTexts([path]) : unknownFieldTexts([path]),
+      ),
+  };
+}
+
+function readProtobuf(body: Uint8Array, expectedKind: string): unknown {
+  if (!isProtobufEnvelope(body)) throw unrecognized(expectedKind, notProtobuf, body);
+  return decodeProtobufBody(body, schemaNameOfKind);
 }
 
 function cannotBeHandled(expected: ExpectedKind, why: string): StatusError {
@@ -190,7 +224,8 @@ function cannotBeHandled(expected: ExpectedKind, why: string): StatusError {
 }
 
 function unrecognized(kind: string, why: string, body: Uint8Array): StatusError {
-  const head = Buffer.from(body.subarray(0, 30)).toString("hex");
+  // Upstream shows what looks like JSON as it is, anything else in hexadecimal.
+  const head = Buffer.from(body.subarray(0, 30)).toString(body[0] === 0x7b ? "utf8" : "hex");
   const shown = body.byteLength > 30 ? `${head} ...` : head;
   return badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${shown})`);
 }

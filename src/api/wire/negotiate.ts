@@ -130,7 +130,7 @@ function parseAccept(accept: string): Clause[] {
   return clauses.sort((left, right) => right.quality - left.quality);
 }
 
-function notAcceptable(isWatch: boolean): StatusError {
+export function notAcceptable(isWatch: boolean): StatusError {
   const types = isWatch ? producibleStreams : producible;
   return new StatusError("NotAcceptable", `only the following media types are accepted: ${types.join(", ")}`);
 }

@@ -13,6 +13,9 @@ import { ProtobufError, WireReader } from "./protobuf-reader.ts";
 
 type Json = Record<string, unknown>;
 
+export const notProtobuf =
+  "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
+
 /** Decodes an enveloped body (magic "k8s\0", then runtime.Unknown). `schemaNameOf` finds the kind that it says it is. */
 export function decodeProtobufBody(
   body: Uint8Array,
@@ -30,11 +33,7 @@ function decodeEnvelope(
   body: Uint8Array,
   schemaNameOf: (apiVersion: string, kind: string) => string | undefined,
 ): Json {
-  if (!isProtobufEnvelope(body))
-    throw new StatusError(
-      "",
-      "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
-    );
+  if (!isProtobufEnvelope(body)) throw new StatusError("", notProtobuf);
   let type = { apiVersion: "", kind: "" };
   let raw: Uint8Array = new Uint8Array();
   for (const { number, bytes } of new WireReader(body.subarray(4))) {

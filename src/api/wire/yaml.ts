@@ -2,12 +2,12 @@
  * YAML bodies in and out. Only the first document of a stream is read, keys become strings and scalars
  * follow YAML 1.1, as the library that upstream uses does it. Output has sorted keys.
  */
+import { describeYamlError } from "./yaml-error.ts";
 import { isAlias, isPair, isScalar, parseAllDocuments, visit } from "yaml";
 import type { Document, Node } from "yaml";
-import type { ParsedBody } from "./body.ts";
 
 /** Throws an Error whose message starts with "yaml: " when the text is no YAML. */
-export function parseYaml(text: string): ParsedBody {
+export function parseYaml(text: string): { value: unknown; duplicates: string[] } {
   const documents = parseAllDocuments(text, {
     version: "1.1",
     merge: true,
@@ -20,10 +20,7 @@ export function parseYaml(text: string): ParsedBody {
   if (document === undefined) return { value: {}, duplicates: [] };
   const problem = document.errors[0];
   if (problem !== undefined) {
-    const line = problem.linePos?.[0].line ?? 1;
-    throw new Error(
-      `yaml: line ${line}: ${(problem.message.split("\n")[0] ?? "").replace(/ at line \d+.*$/, "")}`,
-    );
+    throw new Error(`yaml: ${describeYamlError(problem, text)}`);
   }
   checkAliases(document);
   const value: unknown = document.toJS({ maxAliasCount: 1000 });
@@ -66,7 +63,8 @@ function duplicatesOf(document: Document, text: string): string[] {
         if (seen.has(key)) {
           const offset = item.key.range?.[0] ?? 0;
           const line = text.slice(0, offset).split("\n").length;
-          lines.push(`  line ${line}: key ${JSON.stringify(key)} already set in map`);
+          const shown = typeof item.key.value === "string" ? JSON.stringify(key) : key;
+          lines.push(`  line ${line}: key ${shown} already set in map`);
         }
         seen.add(key);
       }
