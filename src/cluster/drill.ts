@@ -94,11 +94,12 @@ export async function runDrillCall(
   }
   if (name !== "outage") throw new StatusError("NotFound", `there is no drill "${name}"`);
   const status = await drill.status();
+  // What another node knows of the cluster is half a second old.
+  if (status.leaderId !== status.memberId)
+    throw new StatusError("Conflict", "another node leads by now: run the drill again");
   const refusal = drillRefusal(status);
   if (refusal !== undefined)
     throw new StatusError("Conflict", `this cluster can't be drilled now: ${refusal}`);
-  if (status.leaderId !== status.memberId)
-    throw new StatusError("Conflict", "another node leads by now: run the drill again");
   if (body.graceful === true) await drill.transferLeadership();
   else {
     requireBetween(durationMs, 1000, outageMsMax);

@@ -84,11 +84,7 @@ function mustParse(path: string, parse: () => unknown): void {
   try {
     parse();
   } catch (cause) {
-    throw new FatalError(
-      "badDataDir",
-      `${path} is damaged; ${remedy}`,
-      { cause },
-    );
+    throw new FatalError("badDataDir", `${path} is damaged; ${remedy}`, { cause });
   }
 }
 
@@ -204,8 +200,5 @@ function read(dataDir: string, name: string): KeyAndCertificate {
 function must(path: string): string {
   const text = readIfThere(path);
   if (text !== undefined) return text;
-  throw new FatalError(
-    "badDataDir",
-    `${path} is missing; ${remedy}`,
-  );
+  throw new FatalError("badDataDir", `${path} is missing; ${remedy}`);
 }

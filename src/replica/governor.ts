@@ -175,7 +175,8 @@ export class Governor {
       const { clusterId, members } = this.cluster();
       return { clusterId, member, peers: members };
     }
-    await this.removeMember(oldId);
+    // Its vote is lost at once and comes back with the new copy: nobody else gives one up meanwhile.
+    await this.#remove(oldId, () => [{ type: "remove", id: oldId }]);
     return this.addMember(member);
   }
 
@@ -188,6 +189,10 @@ export class Governor {
   }
 
   async removeMember(id: string): Promise<void> {
+    await this.#remove(id, () => planRemoval(this.#roleView(), id));
+  }
+
+  async #remove(id: string, plan: () => RoleChange["changes"]): Promise<void> {
     const node = parseMemberId(id);
     const { voters } = this.#replica.confState;
     if (!this.cluster().members.some((member) => member.id === id)) return;
@@ -202,7 +207,7 @@ export class Governor {
     }
     await this.#changes.exclusively(async () => {
       await this.#changes.waitWhileJoint();
-      const changes = planRemoval(this.#roleView(), id);
+      const changes = this.#roleOf(node) === "spare" ? [] : plan();
       if (changes.length > 0) {
         await this.#changes.configure(toConfChange(changes, parseMemberId));
         this.#changedMs = this.#replica.ports.clock.monotonicMs();

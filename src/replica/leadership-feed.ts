@@ -28,17 +28,21 @@ export class LeadershipFeed {
   }
 }
 
-/** The live voter that has most of the log, a witness last; undefined when this replica doesn't lead or is alone. */
+/**
+ * The live voter that has most of the log, a witness last; undefined when this replica doesn't lead or is alone.
+ * Raft's own `recentActive` is no measure: it is taken back from everybody at each check of the quorum.
+ */
 export function bestSuccessor(
   own: NodeId,
   { progress }: RaftStatus,
   cluster: ClusterState | undefined,
+  isLive: (id: NodeId) => boolean,
 ): NodeId | undefined {
   const witnesses = new Set(
     cluster?.members.filter((each) => each.witness).map((each) => parseMemberId(each.id)),
   );
   return [...progress]
-    .filter(([id, member]) => id !== own && !member.isLearner && member.recentActive)
+    .filter(([id, member]) => id !== own && !member.isLearner && isLive(id))
     .toSorted(
       ([a, x], [b, y]) => Number(witnesses.has(a)) - Number(witnesses.has(b)) || y.match - x.match,
     )[0]?.[0];

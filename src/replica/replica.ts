@@ -413,7 +413,10 @@ export class Replica {
 
   /** The live voter that has most of the log, or undefined when this replica doesn't lead or is alone. */
   bestSuccessor(): NodeId | undefined {
-    return bestSuccessor(this.id, this.#node.status(), this.cluster);
+    const { tickMs, electionTicks } = this.config.timing;
+    const sinceMs = this.ports.clock.monotonicMs() - tickMs * electionTicks;
+    const isLive = (id: NodeId) => (this.heardMs.get(id) ?? -Infinity) >= sinceMs;
+    return bestSuccessor(this.id, this.#node.status(), this.cluster, isLive);
   }
 
   #updateLeadership(): void {

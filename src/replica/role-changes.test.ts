@@ -70,6 +70,15 @@ test("a leader that stops in order hands over: one term further, no election tim
   assert.ok(longestGapMs <= 100, `a gap of ${longestGapMs} ms`);
 });
 
+test("there is always a successor while the others answer: an idle leader can hand over at any moment", async () => {
+  const made = await world([nobody, nobody, nobody], "voter voter voter");
+  const { replica } = made.node(made.leader());
+  for (let passed = 0; passed < 2000; passed += 10) {
+    await made.run(10);
+    assert.notEqual(replica.bestSuccessor(), undefined, `after ${passed} ms`);
+  }
+});
+
 test("of two nodes, the voter stops in order: the other is the only voter then, and the first comes back as its standby", async () => {
   const made = await world([nobody, nobody], "voter standby");
   await made.run(2000);
@@ -220,7 +229,10 @@ test("the number of voters is the cluster's, and is never even while it changes"
   assert.equal(made.node(5).status().voterTarget, 5);
   await made.during(made.node(2).admin("setVoters", 3));
   await made.until(look(3), "three voters again");
-  assert.deepEqual([...seen].toSorted((a, b) => a - b), [3, 5]);
+  assert.deepEqual(
+    [...seen].toSorted((a, b) => a - b),
+    [3, 5],
+  );
   await assert.rejects(made.during(made.node(2).admin("setVoters", 4)), /3, 5 or 7 voters, not 4/);
 });
 
