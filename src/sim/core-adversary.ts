@@ -27,35 +27,42 @@ export class CoreAdversary {
   readonly #repertoire: Mischief[];
   readonly #meanPauseMs: number;
   #isActive = false;
+  /** From now on, machines die as soon as they have voted, now and then. */
+  #crashesVoters = false;
   #nextId: NodeId = 100;
   /** Removed from the cluster and switched off. */
   readonly #gone = new Set<NodeId>();
 
-  constructor(simulation: CoreSimulation, random: SeededRandom) {
+  /** `only`: the kinds of mischief that there may be. Default: drawn from the seed. */
+  constructor(simulation: CoreSimulation, random: SeededRandom, only?: readonly string[]) {
     this.#simulation = simulation;
     this.#random = random;
-    const all: Mischief[] = [
-      () => this.#crashOne(),
-      () => this.#crashLeader(),
-      () => this.#crashAll(),
-      () => this.#pauseOne(),
-      () => this.#pauseLeader(),
-      () => this.#partition(),
-      () => this.#isolateLeader(),
-      () => this.#cutOneWay(),
-      () => this.#worsenLinks(),
-      () => this.#slowDisk(),
-      () => this.#transfer(),
-      () => this.#campaign(),
-      () => this.#changeMembership(),
-      () => this.#changeMembership(),
-      () => this.#changeMembership(),
-      () => this.#compact(),
-      () => this.#compact(),
+    const all: [string, Mischief][] = [
+      ["crashOne", () => this.#crashOne()],
+      ["crashLeader", () => this.#crashLeader()],
+      ["crashAll", () => this.#crashAll()],
+      ["pauseOne", () => this.#pauseOne()],
+      ["pauseLeader", () => this.#pauseLeader()],
+      ["partition", () => this.#partition()],
+      ["isolateLeader", () => this.#isolateLeader()],
+      ["cutOneWay", () => this.#cutOneWay()],
+      ["worsenLinks", () => this.#worsenLinks()],
+      ["slowDisk", () => this.#slowDisk()],
+      ["transfer", () => this.#transfer()],
+      ["campaign", () => this.#campaign()],
+      ["campaignTogether", () => this.#campaignTogether()],
+      ["changeMembership", () => this.#changeMembership()],
+      ["changeMembership", () => this.#changeMembership()],
+      ["changeMembership", () => this.#changeMembership()],
+      ["compact", () => this.#compact()],
+      ["compact", () => this.#compact()],
+      ["crashVoter", () => (this.#crashesVoters = true)],
     ];
     // A run with few kinds of faults goes deeper into them than one with all.
     const share = random.between(0.3, 1);
-    this.#repertoire = all.filter(() => random.chance(share));
+    this.#repertoire = all
+      .filter(([name]) => (only === undefined ? random.chance(share) : only.includes(name)))
+      .map(([, mischief]) => mischief);
     this.#meanPauseMs = random.between(150, 1500);
   }
 
@@ -66,6 +73,19 @@ export class CoreAdversary {
 
   stop(): void {
     this.#isActive = false;
+  }
+
+  /** The machine has just sent its vote, which it must not forget. It comes back at once, while others still ask for votes. */
+  onVoted(machine: CoreMachine): void {
+    if (!this.#isActive || !this.#crashesVoters || this.#random.chance(0.5)) return;
+    this.#simulation.time.after(0.1, () => {
+      if (!machine.isRunning) return;
+      this.#simulation.trace(`-- crash ${machine.id}, which has voted`);
+      machine.crash();
+      this.#simulation.time.after(1, () => {
+        if (!machine.isRunning && !this.#gone.has(machine.id)) machine.start();
+      });
+    });
   }
 
   isGone(id: NodeId): boolean {
@@ -190,6 +210,15 @@ export class CoreAdversary {
 
   #campaign(): void {
     this.#random.pick(this.#running())?.ask((node) => node.campaign());
+  }
+
+  /** Several stand for election at the same time, so that each vote counts. */
+  #campaignTogether(): void {
+    this.#simulation.links.quality = { ...goodLinks, maxDelayMs: 50 };
+    this.#simulation.time.after(2000, () => (this.#simulation.links.quality = goodLinks));
+    for (const machine of this.#running()) {
+      if (this.#random.chance(0.6)) machine.ask((node) => node.campaign());
+    }
   }
 
   /** Members stay between one and five voters, so that joint changes and small quorums are frequent. */

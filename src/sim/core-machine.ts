@@ -45,6 +45,8 @@ export interface DeliberateFault {
   snapshotsCarryNewestConfiguration?: boolean;
   config?: Partial<RaftConfig>;
   patch?(node: RawNode): void;
+  /** At each start, before the disk is read. */
+  patchDisk?(machine: CoreMachine): void;
 }
 
 export interface CoreMachineEvents {
@@ -106,6 +108,7 @@ export class CoreMachine {
 
   start(): void {
     assert(this.node === undefined, "a running machine is not started");
+    this.#fault.patchDisk?.(this);
     this.state = this.checkpoint;
     this.disk.confState = this.checkpoint.confState;
     const { hardState } = this.disk;

@@ -26,6 +26,8 @@ export interface CoreReport {
 
 export interface CoreSimulationOptions {
   fault?: DeliberateFault;
+  /** The kinds of mischief that there may be. Default: drawn from the seed. */
+  only?: readonly string[];
   /** How long there are faults. */
   faultyMs?: number;
   trace?(line: string): void;
@@ -56,7 +58,7 @@ export class CoreSimulation {
     this.#options = options;
     this.#random = new SeededRandom(seed, "clients");
     this.links = new SimulatedLinks(new SeededRandom(seed, "links"));
-    this.#adversary = new CoreAdversary(this, new SeededRandom(seed, "adversary"));
+    this.#adversary = new CoreAdversary(this, new SeededRandom(seed, "adversary"), options.only);
     const count = this.#random.pick([1, 2, 3, 3, 3, 4, 5]) ?? 3;
     const voters = Array.from({ length: count }, (_, position) => position + 1);
     const confState = { voters, learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
@@ -128,6 +130,9 @@ export class CoreSimulation {
 
   #send(message: Message, state: CoreState | undefined): void {
     const { from, to } = message;
+    const voter =
+      message.type === "voteResponse" && message.reject !== true ? this.machines.get(from) : undefined;
+    if (voter !== undefined) this.#adversary.onVoted(voter);
     this.#mix(`${message.type} ${from} ${to} ${message.term} ${message.index}`);
     const delays = this.links.delaysMs(from, to);
     for (const delayMs of delays) {

@@ -27,18 +27,27 @@ export interface Model<State, Input, Output> {
   part?(input: Input): string;
 }
 
+/** The search was given up: many operations without an answer leave more orders than can be tried. */
+export class UndecidedError extends Error {
+  override name = "UndecidedError";
+}
+
 /**
  * A part that is not linearizable; undefined if the whole history is. The parts are searched in turns, since
- * one may take very long where another shows the fault at once.
+ * one may take very long where another shows the fault at once. Throws UndecidedError after `limitSteps` steps of
+ * all searches together.
  */
 export function findNonLinearizablePart<State, Input, Output>(
   model: Model<State, Input, Output>,
   history: readonly Operation<Input, Output>[],
+  limitSteps = Infinity,
 ): string | undefined {
+  let turns = 0;
   const parts = Map.groupBy(history, ({ input }) => model.part?.(input) ?? "");
   const searches = new Map([...parts].map(([part, operations]) => [part, search(model, operations)]));
   while (searches.size > 0) {
     for (const [part, steps] of searches) {
+      if (++turns * stepsPerTurn > limitSteps) throw new UndecidedError("too many orders to try");
       const { done, value } = steps.next();
       if (done !== true) continue;
       if (!value) return part;

@@ -14,6 +14,8 @@ interface Scheduled {
 
 export class SimulatedTime {
   nowMs = 0;
+  /** What has happened so far: messages that arrived, timers, ends of disk operations, deeds of clients. Counted by whom they happen to. */
+  steps = 0;
   #heap: Scheduled[] = [];
   #order = 0;
 

@@ -1,0 +1,25 @@
+/**
+ * Seeds that have shown a bug, and what it was. A seed says the same only as long as the simulation draws the same
+ * numbers from it: when the repertoire grows, these go on as ordinary seeds. What they have found has tests of its
+ * own beside the code.
+ */
+
+interface Regression {
+  seed: number;
+  story: string;
+  /** After how many the faults end, if not after the usual 10,000. */
+  steps?: number;
+}
+
+export const regressions: Record<"core" | "replica", Regression[]> = {
+  core: [
+    { seed: 326, story: "a removed leader with a longer log, which nobody could be elected against" },
+    { seed: 405, story: "the same with a demoted one" },
+    { seed: 427, story: "a restart with more applied than the flushed hard state had committed" },
+  ],
+  replica: [
+    { seed: 13, story: "what was left of a torn batch was taken for damage, once the log had gone on" },
+    { seed: 51, story: "a snapshot whose notes filled a chunk came without rows" },
+    { seed: 36, story: "a late copy of a forwarded write was taken again" },
+  ],
+};
