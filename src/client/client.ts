@@ -5,10 +5,12 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpHandler, HttpResponse, HttpUser } from "#base/http.ts";
+import type { Clock, Timer } from "#base/ports.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { decodeWatch } from "./watch-stream.ts";
 import { statusError } from "./status-error.ts";
 import { listQuery, queryString, resourcePath } from "./paths.ts";
+import { systemClock } from "./system-clock.ts";
 import type {
   ApiClient,
   DeleteOptions,
@@ -26,6 +28,8 @@ export interface ClientOptions {
   user?: HttpUser;
   /** Each call that isn't a watch ends within this time. Default 10 s. */
   deadlineMs?: number;
+  /** What the deadline is measured with. Default: the system's clock. */
+  clock?: Clock;
 }
 
 const patchContentTypes: Record<PatchType, string> = {
@@ -164,24 +168,24 @@ interface Call {
 }
 
 function caller(options: ClientOptions): (call: Call) => Promise<unknown> {
-  const deadlineMs = options.deadlineMs ?? 10_000;
+  const { deadlineMs = 10_000, clock = systemClock } = options;
   return async (call) => {
     const abort = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let timer: Timer | undefined;
     const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
+      timer = clock.setTimer(deadlineMs, () => {
         const late = new StatusError(
           "Timeout",
           `${call.method} ${call.path}: no answer within ${deadlineMs} ms`,
         );
         abort.abort(late);
         reject(late);
-      }, deadlineMs);
+      });
     });
     try {
       return await Promise.race([deadline, perform(options, call, abort.signal)]);
     } finally {
-      clearTimeout(timer);
+      timer?.cancel();
     }
   };
 }
