@@ -58,6 +58,7 @@ export class SchedulerCache {
   readonly #places = new Map<string, number>();
   /** Nodes of `#ordered` that have changed since it was made. */
   readonly #stale = new Set<string>();
+  readonly #tallies: Snapshot["tallies"] = new Map();
   readonly #assumed = new Map<string, Pod>();
   readonly #assumedByNode = new Map<string, Set<Pod>>();
   /** Pods without node that a place is held for, by uid. */
@@ -109,6 +110,7 @@ export class SchedulerCache {
     const claims = persistentVolumeClaims;
     return {
       nodes: this.#nodesFor(pod),
+      tallies: this.#tallies,
       claim: (namespace, name) => view.get(claims, namespace, name),
       volume: (name) => view.get(persistentVolumes, undefined, name),
       volumesOfClass: (className) =>

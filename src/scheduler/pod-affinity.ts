@@ -1,7 +1,9 @@
 /** Affinity and anti-affinity between pods: the hard rules as a filter, the soft ones as a score. */
 import { matchesLabelSelector } from "#kinds/label-selector.ts";
 import { countPods } from "./node-info.ts";
-import type { FilterPlugin, NodeInfo, Pod, PodAffinityTerm, ScorePlugin, Snapshot } from "./types.ts";
+import { tallyOf } from "./pair-tally.ts";
+import type { PairTally, Parts } from "./pair-tally.ts";
+import type { FilterPlugin, Node, NodeInfo, Pod, PodAffinityTerm, ScorePlugin, Snapshot } from "./types.ts";
 
 /** A required affinity of a pod that is already there counts this much for those it likes. */
 const hardAffinityWeight = 1;
@@ -13,16 +15,8 @@ export const interPodAffinity: FilterPlugin = {
     const antiAffinity = required(pod, "podAntiAffinity");
     const repelling = pairsThatRepel(pod, snapshot);
     if (affinity.length === 0 && antiAffinity.length === 0 && repelling.size === 0) return undefined;
-    const attracted = new Set<string>();
-    const avoided = new Set<string>();
-    const likedOn = counter(affinity, pod, snapshot);
-    const disliked = antiAffinity.map((term) => ({ term, countOn: counter([term], pod, snapshot) }));
-    for (const info of snapshot.nodes) {
-      if (affinity.length > 0 && likedOn(info) > 0) {
-        for (const term of affinity) addPair(attracted, info, term);
-      }
-      for (const { term, countOn } of disliked) if (countOn(info) > 0) addPair(avoided, info, term);
-    }
+    const attracted = pairsThatAttract(affinity, pod, snapshot);
+    const avoided = pairsToAvoid(antiAffinity, pod, snapshot);
     const likesItself =
       affinity.length > 0 && affinity.every((term) => termSelects(term, pod, pod, snapshot));
     return {
@@ -36,10 +30,8 @@ export const interPodAffinity: FilterPlugin = {
         if (antiAffinity.some((term) => avoided.has(pairOf(info, term) ?? ""))) {
           return reject("node(s) didn't match pod anti-affinity rules", true);
         }
-        for (const [key, value] of Object.entries(info.node.metadata.labels ?? {})) {
-          if (repelling.has(`${key}=${value}`)) {
-            return reject("node(s) didn't satisfy existing pods anti-affinity rules", true);
-          }
+        if (repelling.size > 0 && pairsOf(info.node).some((pair) => repelling.has(pair))) {
+          return reject("node(s) didn't satisfy existing pods anti-affinity rules", true);
         }
         return undefined;
       },
@@ -51,52 +43,88 @@ export const interPodAffinityScore: ScorePlugin = {
   name: "InterPodAffinity",
   weight: 2,
   score(pod, nodes, snapshot) {
-    const weights = new Map<string, number>();
-    const add = (info: NodeInfo, term: PodAffinityTerm, weight: number): void => {
-      const pair = pairOf(info, term);
-      if (pair !== undefined) weights.set(pair, (weights.get(pair) ?? 0) + weight);
-    };
-    const own = preferred(pod).map(([term, weight]) => ({
-      term,
-      weight,
-      countOn: counter([term], pod, snapshot),
-    }));
-    const means = selectsThis(pod, snapshot);
-    for (const info of snapshot.nodes) {
-      for (const { term, weight, countOn } of own) {
-        const count = countOn(info);
-        if (count > 0) add(info, term, weight * count);
-      }
-      for (const other of info.podsWithAffinity) {
-        for (const [term, weight] of preferred(other)) if (means(term, other)) add(info, term, weight);
-        for (const term of required(other, "podAffinity")) {
-          if (means(term, other)) add(info, term, hardAffinityWeight);
-        }
-      }
-    }
+    const weights = weightsOfPairs(pod, snapshot);
     if (weights.size === 0) return undefined;
-    const sums = nodes.map(({ node }) => {
-      let sum = 0;
-      for (const [key, value] of Object.entries(node.metadata.labels ?? {}))
-        sum += weights.get(`${key}=${value}`) ?? 0;
-      return sum;
-    });
+    const sums = nodes.map(({ node }) => pairsOf(node).reduce((sum, pair) => sum + weights.of(pair), 0));
     const [least, most] = [Math.min(...sums), Math.max(...sums)];
     return sums.map((sum) => (most === least ? 0 : Math.trunc((100 * (sum - least)) / (most - least))));
   },
 };
 
-function pairsThatRepel(pod: Pod, snapshot: Snapshot): Set<string> {
-  const pairs = new Set<string>();
+/** Where there is a pod that all required affinity terms mean. */
+function pairsThatAttract(terms: readonly PodAffinityTerm[], pod: Pod, snapshot: Snapshot): PairTally {
+  const countOn = counter(terms, pod, snapshot);
+  return tallyOf(snapshot, questionOf("attract", terms, pod), (info) =>
+    terms.length === 0 || countOn(info) === 0 ? [] : partsOf(info, terms, 1),
+  );
+}
+
+/** Where there is a pod that a required anti-affinity term means. */
+function pairsToAvoid(terms: readonly PodAffinityTerm[], pod: Pod, snapshot: Snapshot): PairTally {
+  const counters = terms.map((term) => ({ term, countOn: counter([term], pod, snapshot) }));
+  return tallyOf(snapshot, questionOf("avoid", terms, pod), (info) =>
+    counters.flatMap(({ term, countOn }) => (countOn(info) > 0 ? partsOf(info, [term], 1) : [])),
+  );
+}
+
+/** Where there is a pod with a required anti-affinity term that means this one. */
+function pairsThatRepel(pod: Pod, snapshot: Snapshot): PairTally {
   const means = selectsThis(pod, snapshot);
-  for (const info of snapshot.nodes) {
-    for (const other of info.podsWithAffinity) {
-      for (const term of required(other, "podAntiAffinity")) {
-        if (means(term, other)) addPair(pairs, info, term);
-      }
+  return tallyOf(snapshot, JSON.stringify(["repel", identityOf(pod, snapshot)]), (info) =>
+    info.podsWithAffinity.flatMap((other) =>
+      required(other, "podAntiAffinity").flatMap((term) =>
+        means(term, other) ? partsOf(info, [term], 1) : [],
+      ),
+    ),
+  );
+}
+
+/** How much the pod would like to be near each pair, and how much those who are there would like it. */
+function weightsOfPairs(pod: Pod, snapshot: Snapshot): PairTally {
+  const own = preferred(pod).map(([term, weight]) => ({
+    term,
+    weight,
+    countOn: counter([term], pod, snapshot),
+  }));
+  const means = selectsThis(pod, snapshot);
+  const wishes = preferred(pod).map(([term]) => term);
+  const question = questionOf("prefer", wishes, pod);
+  const key =
+    question === undefined
+      ? undefined
+      : JSON.stringify([question, own.map((each) => each.weight), identityOf(pod, snapshot)]);
+  return tallyOf(snapshot, key, (info) => {
+    const parts: (readonly [string, number])[] = [];
+    for (const { term, weight, countOn } of own) {
+      const count = countOn(info);
+      if (count > 0) parts.push(...partsOf(info, [term], weight * count));
     }
-  }
-  return pairs;
+    for (const other of info.podsWithAffinity) {
+      for (const [term, weight] of preferred(other))
+        if (means(term, other)) parts.push(...partsOf(info, [term], weight));
+      for (const term of required(other, "podAffinity"))
+        if (means(term, other)) parts.push(...partsOf(info, [term], hardAffinityWeight));
+    }
+    return parts;
+  });
+}
+
+function partsOf(info: NodeInfo, terms: readonly PodAffinityTerm[], amount: number): Parts {
+  return terms.flatMap((term) => {
+    const pair = pairOf(info, term);
+    return pair === undefined ? [] : [[pair, amount] as const];
+  });
+}
+
+/** Undefined: the answer depends on labels of namespaces as well, which change without the nodes. */
+function questionOf(what: string, terms: readonly PodAffinityTerm[], owner: Pod): string | undefined {
+  if (terms.some((term) => term.namespaceSelector !== undefined)) return undefined;
+  return JSON.stringify([what, terms.map((term) => [term.topologyKey, termKey(term, owner)])]);
+}
+
+/** All that other pods' terms can ask about this one. */
+function identityOf({ metadata: { namespace = "", labels } }: Pod, snapshot: Snapshot): unknown {
+  return [namespace, labels, snapshot.namespaceLabels(namespace)];
 }
 
 /** How many pods of a node are meant by all of the owner's terms together. */
@@ -192,9 +220,16 @@ function pairOf({ node }: NodeInfo, { topologyKey }: PodAffinityTerm): string | 
   return value === undefined ? undefined : `${topologyKey}=${value}`;
 }
 
-function addPair(pairs: Set<string>, info: NodeInfo, term: PodAffinityTerm): void {
-  const pair = pairOf(info, term);
-  if (pair !== undefined) pairs.add(pair);
+const pairsByNode = new WeakMap<Node, string[]>();
+
+/** All labels of the node as pairs. */
+function pairsOf(node: Node): string[] {
+  let pairs = pairsByNode.get(node);
+  if (pairs === undefined) {
+    pairs = Object.entries(node.metadata.labels ?? {}).map(([key, value]) => `${key}=${value}`);
+    pairsByNode.set(node, pairs);
+  }
+  return pairs;
 }
 
 function reject(reason: string, resolvable: boolean): { reasons: string[]; resolvable: boolean } {

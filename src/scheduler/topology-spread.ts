@@ -1,6 +1,8 @@
 /** Spreading over zones, hosts and other domains: a filter for DoNotSchedule, a score for ScheduleAnyway. */
 import { matchesLabelSelector } from "#kinds/label-selector.ts";
 import { countPods } from "./node-info.ts";
+import { tallyOf } from "./pair-tally.ts";
+import type { PairTally } from "./pair-tally.ts";
 import { podWantsNode, untoleratedTaint } from "./node-selector.ts";
 import type { FilterPlugin, Node, NodeInfo, Pod, ScorePlugin, Snapshot } from "./types.ts";
 
@@ -14,6 +16,8 @@ interface Constraint {
   /** Equal keys count the same pods. */
   key: string;
   counts(other: Pod): boolean;
+  /** Equal keys include the same nodes. */
+  nodesKey: string;
   includes(node: Node): boolean;
 }
 
@@ -24,23 +28,22 @@ export const podTopologySpread: FilterPlugin = {
     if (constraints.length === 0) return undefined;
     const keys = constraints.map((each) => each.topologyKey);
     const counts = constraints.map((constraint) => {
-      const byDomain = new Map<string, number>();
-      for (const info of snapshot.nodes) {
-        const { node } = info;
-        if (!hasAll(node, keys) || !constraint.includes(node)) continue;
-        const domain = node.metadata.labels![constraint.topologyKey]!;
-        byDomain.set(domain, (byDomain.get(domain) ?? 0) + countOf(constraint, info));
-      }
-      const least = byDomain.size < constraint.minDomains ? 0 : Math.min(...byDomain.values());
-      return { constraint, byDomain, least: byDomain.size === 0 ? 0 : least };
+      const byDomain = domainsOf(constraint, keys, snapshot);
+      const own = Number(constraint.counts(pod));
+      return {
+        constraint,
+        byDomain,
+        own,
+        least: byDomain.size < constraint.minDomains ? 0 : byDomain.least(),
+      };
     });
     return {
       filter({ node }) {
-        for (const { constraint, byDomain, least } of counts) {
+        for (const { constraint, byDomain, own, least } of counts) {
           const domain = node.metadata.labels?.[constraint.topologyKey];
           if (domain === undefined)
             return { reasons: [`${mismatch} (missing required label)`], resolvable: false };
-          const skew = (byDomain.get(domain) ?? 0) + Number(constraint.counts(pod)) - least;
+          const skew = byDomain.of(domain) + own - least;
           if (skew > constraint.maxSkew) return { reasons: [mismatch], resolvable: true };
         }
         return undefined;
@@ -82,28 +85,37 @@ function measure(
   keys: readonly string[],
 ): (info: NodeInfo) => number {
   const { topologyKey, maxSkew } = constraint;
-  const byDomain = new Map<string, number>();
-  for (const { node } of candidates) {
-    const domain = node.metadata.labels?.[topologyKey];
-    if (domain !== undefined) byDomain.set(domain, 0);
-  }
-  const size = topologyKey === hostname ? candidates.length : byDomain.size;
+  const isHost = topologyKey === hostname;
+  const size = isHost ? candidates.length : domainCount(candidates, topologyKey);
   const weight = Math.log(size + 2);
-  if (topologyKey !== hostname) {
-    for (const info of snapshot.nodes) {
-      const { node } = info;
-      const domain = node.metadata.labels?.[topologyKey];
-      if (domain === undefined || !byDomain.has(domain) || !hasAll(node, keys) || !constraint.includes(node))
-        continue;
-      byDomain.set(domain, byDomain.get(domain)! + countOf(constraint, info));
-    }
-  }
+  const byDomain = isHost ? undefined : domainsOf(constraint, keys, snapshot);
   return (info) => {
     const domain = info.node.metadata.labels?.[topologyKey];
     if (domain === undefined) return 0;
-    const count = topologyKey === hostname ? countOf(constraint, info) : byDomain.get(domain)!;
+    const count = byDomain === undefined ? countOf(constraint, info) : byDomain.of(domain);
     return count * weight + (maxSkew - 1);
   };
+}
+
+/** How many pods each domain has, of nodes with all of the keys that the constraint includes. */
+function domainsOf(constraint: Constraint, keys: readonly string[], snapshot: Snapshot): PairTally {
+  const { topologyKey } = constraint;
+  const question = JSON.stringify([topologyKey, keys, constraint.key, constraint.nodesKey]);
+  return tallyOf(snapshot, question, (info) => {
+    const { node } = info;
+    const domain = node.metadata.labels?.[topologyKey];
+    if (domain === undefined || !hasAll(node, keys) || !constraint.includes(node)) return [];
+    return [[domain, countOf(constraint, info)]];
+  });
+}
+
+function domainCount(nodes: readonly NodeInfo[], topologyKey: string): number {
+  const domains = new Set<string>();
+  for (const { node } of nodes) {
+    const domain = node.metadata.labels?.[topologyKey];
+    if (domain !== undefined) domains.add(domain);
+  }
+  return domains.size;
 }
 
 function constraintsOf(pod: Pod, whenUnsatisfiable: string): Constraint[] {
@@ -122,6 +134,10 @@ function constraintsOf(pod: Pod, whenUnsatisfiable: string): Constraint[] {
           other.metadata.namespace === pod.metadata.namespace &&
           matchesLabelSelector(each.labelSelector, other.metadata.labels) &&
           sameValues.every(([key, value]) => other.metadata.labels?.[key] === value),
+        nodesKey: JSON.stringify([
+          each.nodeAffinityPolicy === "Ignore" ? "any" : wishesOf(pod),
+          each.nodeTaintsPolicy === "Honor" ? (pod.spec.tolerations ?? []) : "any",
+        ]),
         includes: (node) =>
           (each.nodeAffinityPolicy === "Ignore" || podWantsNode(pod, node)) &&
           (each.nodeTaintsPolicy !== "Honor" ||
@@ -137,10 +153,19 @@ function defaultConstraints(pod: Pod, snapshot: Snapshot): Constraint[] {
   const { namespace = "" } = pod.metadata;
   const key = JSON.stringify(["siblings", namespace, siblings.key]);
   const counts = (other: Pod): boolean => other.metadata.namespace === namespace && siblings.includes(other);
+  const nodesKey = JSON.stringify(wishesOf(pod));
   const includes = (node: Node): boolean => podWantsNode(pod, node);
   return [
-    { topologyKey: hostname, maxSkew: 3, minDomains: 1, key, counts, includes },
-    { topologyKey: "topology.kubernetes.io/zone", maxSkew: 5, minDomains: 1, key, counts, includes },
+    { topologyKey: hostname, maxSkew: 3, minDomains: 1, key, counts, nodesKey, includes },
+    {
+      topologyKey: "topology.kubernetes.io/zone",
+      maxSkew: 5,
+      minDomains: 1,
+      key,
+      counts,
+      nodesKey,
+      includes,
+    },
   ];
 }
 
@@ -154,4 +179,9 @@ function countOf(constraint: Constraint, info: NodeInfo): number {
 
 function hasAll(node: Node, keys: readonly string[]): boolean {
   return keys.every((key) => node.metadata.labels?.[key] !== undefined);
+}
+
+/** What `podWantsNode` looks at. */
+function wishesOf({ spec }: Pod): unknown {
+  return [spec.nodeSelector, spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution];
 }

@@ -1,4 +1,5 @@
 /** What the scheduler sees: the pod, the nodes with what runs on them, and the objects that its rules ask about. */
+import type { PairTally } from "./pair-tally.ts";
 import type * as core from "kubernetes-types/core/v1.d.ts";
 import type * as policy from "kubernetes-types/policy/v1.d.ts";
 import type * as storage from "kubernetes-types/storage/v1.d.ts";
@@ -30,6 +31,8 @@ export type PodDisruptionBudget = Stored<policy.PodDisruptionBudget>;
 
 export interface Snapshot {
   nodes: readonly NodeInfo[];
+  /** Sums that are kept from one snapshot of the same cluster to the next, see `tallyOf`. */
+  tallies: Map<string, PairTally>;
   claim(namespace: string, name: string): PersistentVolumeClaim | undefined;
   volume(name: string): PersistentVolume | undefined;
   /** All volumes of a storage class. */
