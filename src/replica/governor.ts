@@ -175,8 +175,10 @@ export class Governor {
       const { clusterId, members } = this.cluster();
       return { clusterId, member, peers: members };
     }
+    // One that is damaged again before it has its new copy knows only its first self.
+    const former = this.cluster().members.filter(({ id, name }) => id === oldId || name === member.name);
     // Its vote is lost at once and comes back with the new copy: nobody else gives one up meanwhile.
-    await this.#remove(oldId, () => [{ type: "remove", id: oldId }]);
+    for (const { id } of former) await this.#remove(id, () => [{ type: "remove", id }]);
     return this.addMember(member);
   }
 
