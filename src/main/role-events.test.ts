@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { StatusError } from "#base/errors.ts";
 import type { Client } from "#client/types.ts";
 import type { ReplicaStatus, RoleDecision } from "#replica/types.ts";
-import { eventsOf, startRoleEvents } from "./role-events.ts";
+import type { eventsOf } from "./role-events.ts";
+import { startRoleEvents } from "./role-events.ts";
 
 const decision: RoleDecision = {
   timeMs: 1_000_000,
