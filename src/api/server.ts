@@ -27,6 +27,7 @@ import { kubernetesService, priorityClasses } from "./bootstrap/system-objects.t
 import { WatchHub } from "./cache/watch-hub.ts";
 import { convertedKinds, keyOfKind } from "./conversions.ts";
 import { CustomResources } from "./custom/custom-resources.ts";
+import { withExpressionErrors } from "./admission/expression-kinds.ts";
 import { definitionKind } from "./custom/definition-strategy.ts";
 import { DiscoveryPages } from "./discovery/pages.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -179,7 +180,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
 
 function addKinds(registry: ResourceRegistry, builtIn: readonly AnyKind[]): void {
   const kinds = builtIn.map((each) =>
-    each.plural === "customresourcedefinitions" ? definitionKind(each) : each,
+    each.plural === "customresourcedefinitions" ? definitionKind(each) : withExpressionErrors(each),
   );
   const byKey = new Map(kinds.map((kind) => [keyOfKind(kind), kind]));
   for (const kind of kinds) {

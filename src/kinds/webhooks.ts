@@ -135,7 +135,7 @@ function qualifiedDomainErrors(name: string, path: string): FieldError[] {
 function clientErrors({ url, service }: Webhook["clientConfig"], path: string): FieldError[] {
   if ((url === undefined) === (service === undefined))
     return [required(path, "exactly one of url or service is required")];
-  if (service === undefined) return [];
+  if (service === undefined) return webhookUrlErrors(url ?? "", `${path}.url`);
   const errors: FieldError[] = [];
   // Upstream passes these two in the wrong order and names the other one.
   if (!service.namespace) errors.push(required(`${path}.service.name`, "service name is required"));
@@ -146,6 +146,26 @@ function clientErrors({ url, service }: Webhook["clientConfig"], path: string): 
       invalid(`${path}.service.port`, port, "port is not valid: must be between 1 and 65535, inclusive"),
     );
   return [...errors, ...urlPathErrors(service.path ?? "", `${path}.service.path`)];
+}
+
+const urlForm = "desired format: https://host[/path]";
+
+/** `url` is taken apart by the rules of RFC 3986: these rooms have no URL class, and its would mend what is wrong. */
+function webhookUrlErrors(url: string, path: string): FieldError[] {
+  const parts = /^(?:([^:/?#]+):)?(?:\/\/(?:([^/?#@]*)@)?([^/?#]*))?[^?#]*(?:\?([^#]*))?(?:#(.*))?$/s.exec(
+    url,
+  );
+  const [, scheme = "", user, host = "", query, fragment] = parts ?? [];
+  const errors: FieldError[] = [];
+  if (scheme !== "https")
+    errors.push(invalid(path, scheme, `'https' is the only allowed URL scheme; ${urlForm}`));
+  if (host === "") errors.push(invalid(path, host, `host must be specified; ${urlForm}`));
+  if (user !== undefined) errors.push(invalid(path, user, "user information is not permitted in the URL"));
+  if (fragment !== undefined && fragment !== "")
+    errors.push(invalid(path, fragment, "fragments are not permitted in the URL"));
+  if (query !== undefined && query !== "")
+    errors.push(invalid(path, query, "query parameters are not permitted in the URL"));
+  return errors;
 }
 
 function urlPathErrors(urlPath: string, path: string): FieldError[] {

@@ -1,9 +1,9 @@
 /** Validation of a CustomResourceDefinition, in upstream's order and texts (apiextensions, validation). */
+import { goStrings } from "#kinds/go-syntax.ts";
 import { invalid, notSupported, required } from "#kinds/field-error.ts";
 import type { FieldError } from "#kinds/field-error.ts";
 import { dns1035LabelErrors, dnsSubdomainErrors } from "#kinds/names.ts";
 import { equalJson } from "#api/patch/json.ts";
-import { goSyntax } from "./go-value.ts";
 import type { CustomNames, CustomResourceDefinition, CustomVersion, PrinterColumn } from "./definition.ts";
 import { isEstablished } from "./definition.ts";
 import { parseJsonPath } from "./json-path.ts";
@@ -25,20 +25,17 @@ export function validateDefinition(crd: CustomResourceDefinition): FieldError[] 
     errors.push(
       invalid("spec.preserveUnknownFields", true, "must be false in order to use defaults in the schema"),
     );
-  errors.push(...validateVersions(spec.versions ?? []));
+  for (const [index, version] of (spec.versions ?? []).entries())
+    if (version.schema?.openAPIV3Schema === undefined)
+      errors.push(required(`spec.versions[${index}].schema.openAPIV3Schema`, "schemas are required"));
+  errors.push(...validateVersions(spec.versions ?? [], Array.isArray(spec.versions)));
   errors.push(...validateNames(names));
   errors.push(...validateHoisted(spec.versions ?? []));
   const strategy = spec.conversion?.strategy ?? "None";
   if (strategy !== "None" && strategy !== "Webhook")
     errors.push(notSupported("spec.conversion.strategy", strategy, ["None", "Webhook"]));
-  if (crd.status !== undefined && (crd.status.storedVersions ?? []).length === 0)
-    errors.push(
-      invalid(
-        "status.storedVersions",
-        { goSyntax: "[]string(nil)" },
-        "must have at least one stored version",
-      ),
-    );
+  if (crd.status !== undefined)
+    errors.push(...validateStoredVersions(crd.status.storedVersions ?? [], spec.versions ?? []));
   return errors;
 }
 
@@ -58,11 +55,24 @@ export function validateDefinitionUpdate(
   fixed("spec.group", crd.spec.group, old.spec.group);
   fixed("spec.names.plural", crd.spec.names.plural, old.spec.names.plural);
   const isRename = (error: FieldError) => error.field === "metadata.name";
-  const versions = new Set(crd.spec.versions.map((each) => each.name));
-  for (const [index, version] of (crd.status?.storedVersions ?? []).entries())
-    if (!versions.has(version))
-      errors.push(invalid(`status.storedVersions[${index}]`, version, "must appear in spec.versions"));
   return errors.filter((each) => !isRename(each));
+}
+
+function validateStoredVersions(stored: readonly string[], versions: readonly CustomVersion[]): FieldError[] {
+  const at = "status.storedVersions";
+  if (stored.length === 0)
+    return [invalid(at, goStrings(undefined), "must have at least one stored version")];
+  const errors: FieldError[] = [];
+  const left = new Map(stored.map((version, index) => [version, index]));
+  for (const { name, storage } of versions) {
+    // A name that has been counted is not there a second time.
+    if (storage === true && !left.has(name))
+      errors.push(invalid(at, goStrings(stored), `must have the storage version ${name}`));
+    left.delete(name);
+  }
+  for (const [version, index] of left)
+    errors.push(invalid(`${at}[${index}]`, version, "must appear in spec.versions"));
+  return errors;
 }
 
 function validateGroup(group: string): FieldError[] {
@@ -74,7 +84,7 @@ function validateGroup(group: string): FieldError[] {
     : [invalid("spec.group", group, "should be a domain with at least one dot")];
 }
 
-function validateVersions(versions: readonly CustomVersion[]): FieldError[] {
+function validateVersions(versions: readonly CustomVersion[], isGiven: boolean): FieldError[] {
   const errors: FieldError[] = [];
   for (const [index, version] of versions.entries()) {
     const path = `spec.versions[${index}]`;
@@ -88,14 +98,16 @@ function validateVersions(versions: readonly CustomVersion[]): FieldError[] {
           "can only be set for deprecated versions",
         ),
       );
-    if (version.schema?.openAPIV3Schema === undefined)
-      errors.push(required(`${path}.schema.openAPIV3Schema`, "schemas are required"));
     if (
       !hoists(versions, (each) => each.schema?.openAPIV3Schema) &&
       version.schema?.openAPIV3Schema !== undefined
     )
       errors.push(
-        ...validateDefinitionSchema(version.schema.openAPIV3Schema, `${path}.schema.openAPIV3Schema`),
+        ...validateDefinitionSchema(
+          version.schema.openAPIV3Schema,
+          `${path}.schema.openAPIV3Schema`,
+          version.subresources?.status !== undefined,
+        ),
       );
     if (!hoists(versions, (each) => each.subresources))
       errors.push(...validateSubresources(version, `${path}.subresources`));
@@ -110,7 +122,7 @@ function validateVersions(versions: readonly CustomVersion[]): FieldError[] {
     errors.push(
       invalid(
         "spec.versions",
-        goVersions(versions),
+        goVersions(versions, isGiven),
         "must have exactly one version marked as storage version",
       ),
     );
@@ -122,9 +134,18 @@ function validateHoisted(versions: readonly CustomVersion[]): FieldError[] {
   const [first] = versions;
   if (first === undefined) return [];
   const errors: FieldError[] = [];
+  // Upstream's internal form repeats the name of the first version.
+  const problems = (first.name ?? "") === "" ? [] : dns1035LabelErrors(first.name);
+  if (problems.length > 0) errors.push(invalid("spec.version", first.name, problems.join(",")));
   const schema = first.schema?.openAPIV3Schema;
   if (schema !== undefined && hoists(versions, (each) => each.schema?.openAPIV3Schema))
-    errors.push(...validateDefinitionSchema(schema, "spec.validation.openAPIV3Schema"));
+    errors.push(
+      ...validateDefinitionSchema(
+        schema,
+        "spec.validation.openAPIV3Schema",
+        first.subresources?.status !== undefined,
+      ),
+    );
   if (hoists(versions, (each) => each.subresources))
     errors.push(...validateSubresources(first, "spec.subresources"));
   if (hoists(versions, (each) => each.additionalPrinterColumns))
@@ -139,9 +160,12 @@ function hoists(versions: readonly CustomVersion[], part: (version: CustomVersio
   return first !== undefined && others.every((each) => equalJson(part(first), part(each)));
 }
 
-function goVersions(versions: readonly CustomVersion[]): { goSyntax: string } {
+/** As upstream's internal form is printed: what all versions have alike has left them for the top. */
+function goVersions(versions: readonly CustomVersion[], isGiven = true): { goSyntax: string } {
   const type = "apiextensions.CustomResourceDefinitionVersion";
-  if (versions.length === 0) return { goSyntax: `[]${type}(nil)` };
+  if (versions.length === 0) return { goSyntax: isGiven ? `[]${type}{}` : `[]${type}(nil)` };
+  const own = <T>(version: CustomVersion, part: (version: CustomVersion) => T): T | undefined =>
+    hoists(versions, part) ? undefined : part(version);
   const each = versions.map((version) => {
     const pointer = (name: string, value: unknown) =>
       `(*${name})(${value === undefined ? "nil" : "0xc000000000"})`;
@@ -149,12 +173,41 @@ function goVersions(versions: readonly CustomVersion[]): { goSyntax: string } {
       `${type}{Name:${JSON.stringify(version.name ?? "")}, Served:${String(version.served ?? false)}, ` +
       `Storage:${String(version.storage ?? false)}, Deprecated:${String(version.deprecated ?? false)}, ` +
       `DeprecationWarning:${pointer("string", version.deprecationWarning)}, ` +
-      `Schema:${pointer("apiextensions.CustomResourceValidation", version.schema)}, ` +
-      `Subresources:${pointer("apiextensions.CustomResourceSubresources", version.subresources)}, ` +
-      `AdditionalPrinterColumns:${goSyntax(version.additionalPrinterColumns)}, SelectableFields:${goSyntax(version.selectableFields)}}`
+      `Schema:${pointer(
+        "apiextensions.CustomResourceValidation",
+        own(version, ({ schema }) => schema),
+      )}, ` +
+      `Subresources:${pointer(
+        "apiextensions.CustomResourceSubresources",
+        own(version, ({ subresources }) => subresources),
+      )}, ` +
+      `AdditionalPrinterColumns:${goColumns(own(version, (some) => some.additionalPrinterColumns))}, ` +
+      `SelectableFields:${goFields(own(version, (some) => some.selectableFields))}}`
     );
   });
   return { goSyntax: `[]${type}{${each.join(", ")}}` };
+}
+
+function goColumns(columns: readonly PrinterColumn[] | undefined): string {
+  const type = "apiextensions.CustomResourceColumnDefinition";
+  return goList(type, columns, (each) => {
+    const texts = [each.name, each.type, each.format, each.description].map((text) =>
+      JSON.stringify(text ?? ""),
+    );
+    return (
+      `${type}{Name:${texts[0]}, Type:${texts[1]}, Format:${texts[2]}, Description:${texts[3]}, ` +
+      `Priority:${each.priority ?? 0}, JSONPath:${JSON.stringify(each.jsonPath ?? "")}}`
+    );
+  });
+}
+
+function goFields(fields: readonly { jsonPath: string }[] | undefined): string {
+  const type = "apiextensions.SelectableField";
+  return goList(type, fields, (each) => `${type}{JSONPath:${JSON.stringify(each.jsonPath ?? "")}}`);
+}
+
+function goList<T>(type: string, list: readonly T[] | undefined, print: (each: T) => string): string {
+  return list === undefined ? `[]${type}(nil)` : `[]${type}{${list.map(print).join(", ")}}`;
 }
 
 function validateNames(names: CustomNames): FieldError[] {

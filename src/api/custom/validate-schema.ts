@@ -12,9 +12,17 @@ import { applySchemaDefaults, decodeCustom } from "./decode-custom.ts";
 import { goValue } from "./go-value.ts";
 import { patternOf, validateValue } from "./validate-value.ts";
 
-/** `path` is where the schema stands, for the fields of errors. */
-export function validateDefinitionSchema(schema: Schema, path: string): FieldError[] {
+/** `path` is where the schema stands, for the fields of errors; `hasStatus`: the status is a subresource. */
+export function validateDefinitionSchema(schema: Schema, path: string, hasStatus = false): FieldError[] {
   const errors: FieldError[] = [];
+  if (hasStatus && (schema.type ?? "object") !== "object")
+    errors.push(
+      invalid(
+        `${path}.type`,
+        schema.type,
+        'only "object" is allowed as the type at the root of the schema if the status subresource is enabled',
+      ),
+    );
   if (schema.nullable === true)
     errors.push(forbidden(`${path}.nullable`, "nullable cannot be true at the root"));
   checkSupported(schema, path, errors, true);
@@ -227,6 +235,8 @@ function checkRules(schema: Schema, path: string, errors: FieldError[]): void {
   }
 }
 
+const types = ["array", "boolean", "integer", "number", "object", "string"];
+
 type Place = "root" | "field" | "item" | "values";
 
 const emptyType: Readonly<Record<Place, string>> = {
@@ -248,14 +258,15 @@ function checkStructural(schema: Schema, path: string, place: Place, errors: Fie
       ),
     );
   if (schema.type === undefined) {
-    if (place === "root" || (!intOrString && !preserves))
-      errors.push(required(`${path}.type`, emptyType[place]));
+    if (!intOrString && !preserves) errors.push(required(`${path}.type`, emptyType[place]));
   } else if (place === "root" && schema.type !== "object")
     errors.push(invalid(`${path}.type`, schema.type, "must be object at the root"));
   else if (embedded && schema.type !== "object")
     errors.push(
       invalid(`${path}.type`, schema.type, "must be object if x-kubernetes-embedded-resource is true"),
     );
+  if (schema.type !== undefined && !types.includes(schema.type))
+    errors.push(notSupported(`${path}.type`, schema.type, types));
   if (schema.type === "array" && schema.items === undefined)
     errors.push(required(`${path}.items`, "must be specified"));
   if (place === "root" || embedded) checkMetadata(schema, path, errors);

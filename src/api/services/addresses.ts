@@ -80,8 +80,9 @@ export class ServiceAddresses {
     const oldSpec = (old?.["spec"] ?? {}) as ServiceSpec;
     object["spec"] = spec;
     this.#assignAddress(object, spec, oldSpec, dryRun);
-    this.#assignPorts(object, spec, oldSpec);
-    this.#assignHealthCheckPort(object, spec, oldSpec);
+    const taken = new Set<number>();
+    this.#assignPorts(object, spec, oldSpec, taken, dryRun);
+    this.#assignHealthCheckPort(object, spec, oldSpec, taken, dryRun);
     const owner = `${object.metadata.namespace ?? ""}/${object.metadata.name ?? ""}`;
     return difference(heldKeys(spec), old === undefined ? [] : heldKeys(oldSpec), owner);
   }
@@ -153,7 +154,14 @@ export class ServiceAddresses {
     throw internalError(new Error("failed to allocate a serviceIP: range is full"));
   }
 
-  #assignPorts(object: KubeObject, spec: ServiceSpec, old: ServiceSpec): void {
+  /** `chosen` gets the ports that this write allocates. */
+  #assignPorts(
+    object: KubeObject,
+    spec: ServiceSpec,
+    old: ServiceSpec,
+    chosen: Set<number>,
+    dryRun: boolean,
+  ): void {
     const ports = spec.ports ?? [];
     const takesPorts =
       spec.type === "NodePort" ||
@@ -162,7 +170,6 @@ export class ServiceAddresses {
       if (spec.type !== "LoadBalancer") for (const each of ports) delete each.nodePort;
       return;
     }
-    const chosen = new Set<number>();
     const isUsed = (port: number): boolean => chosen.has(port) || this.#isTaken(portPrefix + String(port));
     const own = new Set((old.ports ?? []).map((each) => each.nodePort));
     for (const [index, each] of ports.entries()) {
@@ -170,24 +177,31 @@ export class ServiceAddresses {
         (known) => known.port === each.port && known.protocol === each.protocol,
       );
       if ((each.nodePort ?? 0) === 0 && before?.nodePort !== undefined) each.nodePort = before.nodePort;
-      if ((each.nodePort ?? 0) === 0) each.nodePort = this.#freePort(isUsed);
+      if ((each.nodePort ?? 0) === 0) each.nodePort = dryRun ? dummyPort(chosen) : this.#freePort(isUsed);
       else if (!own.has(each.nodePort)) this.#checkGivenPort(object, index, each.nodePort ?? 0, isUsed);
       chosen.add(each.nodePort ?? 0);
     }
   }
 
   /** Where a load balancer asks whether a node has endpoints: needed once traffic stays on its node. */
-  #assignHealthCheckPort(object: KubeObject, spec: ServiceSpec, old: ServiceSpec): void {
+  #assignHealthCheckPort(
+    object: KubeObject,
+    spec: ServiceSpec,
+    old: ServiceSpec,
+    chosen: Set<number>,
+    dryRun: boolean,
+  ): void {
     if (!needsHealthCheckPort(spec)) {
       // One that was allocated goes away with the need for it; validation refuses any other.
       if (needsHealthCheckPort(old) && spec.healthCheckNodePort === old.healthCheckNodePort)
         delete spec.healthCheckNodePort;
       return;
     }
-    const chosen = new Set((spec.ports ?? []).map((each) => each.nodePort ?? 0));
     const isUsed = (port: number): boolean => chosen.has(port) || this.#isTaken(portPrefix + String(port));
     const given = spec.healthCheckNodePort ?? 0;
-    if (given === 0) spec.healthCheckNodePort = old.healthCheckNodePort ?? this.#freePort(isUsed);
+    if (given === 0)
+      spec.healthCheckNodePort =
+        old.healthCheckNodePort ?? (dryRun ? dummyPort(chosen) : this.#freePort(isUsed));
     else if (given !== old.healthCheckNodePort)
       this.#checkPort(object, "spec.healthCheckNodePort", given, isUsed);
   }
@@ -220,6 +234,11 @@ export class ServiceAddresses {
     }
     throw internalError(new Error("failed to allocate a nodePort: range is full"));
   }
+}
+
+/** What a dry run shows for a port that would be allocated: none that exists. */
+function dummyPort(chosen: ReadonlySet<number>): number {
+  return Math.max(32767, ...chosen) + 1;
 }
 
 function needsHealthCheckPort(spec: ServiceSpec): boolean {
