@@ -93,8 +93,9 @@ describe("recovery", { skip, timeout: 480_000 }, () => {
       const [{ ifname } = { ifname: "" }] = JSON.parse(
         await lab.do("exec", name, "--", "ip", "-json", "addr", "show", "to", address),
       ) as { ifname: string }[];
-      await lab.do("exec", name, "--", "ip", "addr", "add", `${moved.get(name)}/24`, "dev", ifname);
+      // In this order: with its first address a device loses the others of the same block.
       await lab.do("exec", name, "--", "ip", "addr", "del", `${address}/24`, "dev", ifname);
+      await lab.do("exec", name, "--", "ip", "addr", "add", `${moved.get(name)}/24`, "dev", ifname);
     }
     const peers = [...moved].map(([name, address]) => `${name}=${address}`).join(",");
     const started = await Promise.all(

@@ -6,7 +6,7 @@
 import { StatusError } from "#base/errors.ts";
 import type { HttpHandler, HttpResponse } from "#base/http.ts";
 import type { BackupHeader } from "#replica/backup-file.ts";
-import { readBackup, writeBackup } from "#replica/backup-file.ts";
+import { verifyBackup as readToEnd, writeBackup } from "#replica/backup-file.ts";
 import type { ReplicaHandle } from "#replica/types.ts";
 import type { ClusterSettings } from "./identity.ts";
 import type { Authorities } from "./pki.ts";
@@ -66,13 +66,7 @@ export async function copyBackup(
       yield piece;
     }
   }
-  let header: BackupHeader | undefined;
-  for await (const record of readBackup(passedOn())) {
-    if (record.type === "header") header = record.header;
-    if (record.type === "end" && header !== undefined)
-      return { header, chunks: record.chunks, sizeBytes: record.sizeBytes };
-  }
-  throw new StatusError("BadRequest", "the backup has no header");
+  return readToEnd(passedOn());
 }
 
 /** Reads all of a backup and checks it, without keeping anything. Throws as `copyBackup` does. */

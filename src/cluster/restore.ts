@@ -21,7 +21,7 @@ export interface NodeRestore {
   at?: { revision: number } | { timeMs: number };
   takeOver: boolean;
   nowMs: number;
-  onChunk?(chunks: number): void;
+  onChunk?: (chunks: number) => void;
 }
 
 /** What a node consists of, in the order in which it is laid aside; without the last there is no node. */

@@ -26,7 +26,7 @@ export interface RestoreOptions {
   takeOver: boolean;
   nowMs: number;
   /** Told after each chunk of the backup. */
-  onChunk?(chunks: number): void;
+  onChunk?: (chunks: number) => void;
 }
 
 export interface Restored {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { StatusError } from "#base/errors.ts";
 import { renewState, skippedRevisions } from "./renewal.ts";
 import { Store } from "./store.ts";
