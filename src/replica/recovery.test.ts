@@ -1,16 +1,16 @@
 /** Backups, and what becomes of a cluster that has lost its majority: real replicas on loopback. */
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Backend } from "#base/backend.ts";
 import { Recording } from "#base/backend-conformance.test-suite.ts";
 import { StatusError } from "#base/errors.ts";
 import { writeBackup } from "./backup-file.ts";
-import { TestCluster, until } from "./cluster.fixture.ts";
+import { TestCluster, testLogger, until } from "./cluster.fixture.ts";
 import { restoreReplica } from "./restore.ts";
-import { requestRecovery, surveyDirectory } from "./recover.ts";
+import { recoverIfAsked, requestRecovery, surveyDirectory } from "./recover.ts";
 import type { ReplicaHandle, ReplicaSurvey } from "./types.ts";
 
 async function put(backend: Backend, key: string, value = "x"): Promise<number> {
@@ -259,6 +259,41 @@ test("a stopped survivor recovers at its next start, once", async () => {
     await cluster.handle(1).kill();
     await cluster.restart(1);
     await put(cluster.handle(1).backend, "/again");
+    assert.equal(cluster.handle(1).clusterId, clusterId);
+  } finally {
+    await cluster.close();
+  }
+});
+
+test("a recovery that a crash interrupts goes on where it was", async () => {
+  const cluster = await TestCluster.start(3);
+  try {
+    for (let at = 0; at < 10; at++) await put(cluster.handle(1).backend, `/k${at}`);
+    for (const handle of cluster.handles) await handle.kill();
+    const directory = cluster.dataDir(1);
+    const file = (name: string) => join(directory, name);
+    const identity = readFileSync(file("replica.json"));
+    const { term = 0 } = surveyDirectory(directory) ?? {};
+    const { clusterId } = requestRecovery(directory, { term: term + 1, timeMs: 0, lost: [] });
+    const mark = readFileSync(file("recover.json"));
+    recoverIfAsked(directory, testLogger("node1"));
+    const once = surveyDirectory(directory);
+    assert.equal(existsSync(file("recover.json")), false);
+    // Before the identity was written, and before the old log was laid aside as well.
+    for (const logStays of [false, true]) {
+      writeFileSync(file("replica.json"), identity);
+      writeFileSync(file("recover.json"), mark);
+      if (logStays) {
+        rmSync(file("log"), { recursive: true, force: true });
+        renameSync(file(`before-recovery-${clusterId}/log`), file("log"));
+      }
+      recoverIfAsked(directory, testLogger("node1"));
+      assert.equal(existsSync(file("recover.json")), false);
+      assert.deepEqual(surveyDirectory(directory), once, "nothing is done twice");
+    }
+    await cluster.restart(1);
+    await until(async () => (await cluster.handle(1).status()).ready, "the survivor to lead");
+    assert.equal((await keys(cluster.handle(1).backend)).length, 10);
     assert.equal(cluster.handle(1).clusterId, clusterId);
   } finally {
     await cluster.close();
