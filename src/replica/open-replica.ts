@@ -15,6 +15,7 @@ import { FileDisk } from "./disk.ts";
 import type { ReplicaIdentity } from "./identity-file.ts";
 import { copyFiles, readReplicaIdentity, writeDurably, writeReplicaIdentity } from "./identity-file.ts";
 import { defaultSlowRequests } from "./measured-backend.ts";
+import { keepIdentity } from "./identity-keeper.ts";
 import { newMemberId, parseMemberId } from "./member-id.ts";
 import { ReplicaMonitor } from "./monitor.ts";
 import type { Succession } from "./peer-connection.ts";
@@ -59,6 +60,7 @@ export async function openReplica(
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   recoverIfAsked(dataDir, logger);
   const found = readReplicaIdentity(dataDir);
+  if (found === undefined) refuseOrphan(dataDir);
   const identity = found ?? newIdentity(mode);
   if (found === undefined) clear(dataDir);
   if (
@@ -164,6 +166,12 @@ async function open(
     node = opened;
     opened.start();
     monitor.start(opened);
+    const endKeeping = keepIdentity(
+      dataDir,
+      identity,
+      () => opened.replica.cluster?.members ?? [],
+      (error) => logger.warn("replica.json could not be brought up to date", { error: String(error) }),
+    );
     void (async () => {
       if (identity.replaces !== undefined) await rejoin(opened, identity.replaces, memberId, address, logger);
       const { apiAddress } = settings;
@@ -194,11 +202,13 @@ async function open(
       },
       metrics: () => monitor.text(),
       async abandon() {
+        endKeeping();
         monitor.stop();
         opened.kill();
         await transport.close();
       },
       async stop() {
+        endKeeping();
         await opened.stop();
         monitor.stop();
         await transport.close();
@@ -220,7 +230,8 @@ function beginAnew(
   succession?: Succession,
 ): ReplicaIdentity | undefined {
   const members = knownMembers(dataDir, old);
-  const own = old.replaces ?? members.find(({ id }) => id === old.memberId);
+  // Its former self only for as long as the others have not taken the present one in.
+  const own = members.find(({ id }) => id === old.memberId) ?? old.replaces;
   const peers = succession?.members ?? members.filter(({ id }) => id !== old.memberId && id !== own?.id);
   if (own === undefined || peers.length === 0) return undefined;
   // What a succeeded cluster had written last may be wanted once more: it is never removed by itself.
@@ -274,20 +285,23 @@ function successionPath(dataDir: string): string {
   return join(dataDir, "succession.json");
 }
 
-/** From the state, if it can be read, else as they were told when this node joined. */
+/** From the state, if it can be read, else as they were noted while the replica ran, or told when it joined. */
 function knownMembers(dataDir: string, identity: ReplicaIdentity): MemberRecord[] {
-  for (const directory of [dataDir, join(dataDir, "damaged")]) {
-    if (!existsSync(join(directory, "state.db"))) continue;
-    try {
-      const store = new FileStateDirectory(directory).open();
-      const note = store.note("cluster");
-      store.close();
-      if (note !== undefined) return (JSON.parse(note) as ClusterState).members;
-    } catch {
-      // Damaged too: the next source is asked.
-    }
+  const noted = identity.peers.some(({ id }) => id === identity.memberId) ? identity.peers : undefined;
+  return membersInState(dataDir) ?? noted ?? membersInState(join(dataDir, "damaged")) ?? identity.peers;
+}
+
+function membersInState(directory: string): MemberRecord[] | undefined {
+  if (!existsSync(join(directory, "state.db"))) return undefined;
+  try {
+    const store = new FileStateDirectory(directory).open();
+    const note = store.note("cluster");
+    store.close();
+    return note === undefined ? undefined : (JSON.parse(note) as ClusterState).members;
+  } catch {
+    // Damaged too: the next source is asked.
+    return undefined;
   }
-  return identity.peers;
 }
 
 async function rejoin(
@@ -377,6 +391,13 @@ function newIdentity(mode: ReplicaSettings["mode"]): ReplicaIdentity {
 
 /** What a start left behind that never came as far as an identity. */
 function clear(dataDir: string): void {
+  for (const name of copyFiles) {
+    rmSync(join(dataDir, name), { recursive: true, force: true });
+  }
+}
+
+/** A copy without an identity is not to be cleared away by mistake. */
+function refuseOrphan(dataDir: string): void {
   const log = join(dataDir, "log");
   // The identity was durable before the first segment was begun.
   if (existsSync(log) && readdirSync(log).length > 0) {
@@ -385,8 +406,5 @@ function clear(dataDir: string): void {
       `${dataDir} holds a replica's log, but replica.json is missing: put it back from a copy, bring the node back ` +
         'from a backup ("trivet restore FILE"), or, if other nodes hold the cluster, run "trivet reset --yes" and join again',
     );
-  }
-  for (const name of copyFiles) {
-    rmSync(join(dataDir, name), { recursive: true, force: true });
   }
 }

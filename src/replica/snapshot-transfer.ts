@@ -18,6 +18,7 @@ import { formatMemberId } from "./member-id.ts";
 const reuseMs = 10_000;
 const idleMs = 30_000;
 const stalledMs = 10_000;
+const unheardMs = 2000;
 const maxOpen = 4;
 
 interface Outgoing {
@@ -33,8 +34,8 @@ export class SnapshotSender {
   readonly #random: Random;
   readonly #chunkBytes: number;
   readonly #open = new Map<string, Outgoing>();
-  /** When a receiver was sent to, or asked, last. */
-  readonly #askedMs = new Map<NodeId, number>();
+  /** When a receiver was sent to (not begun), or asked, last. */
+  readonly #asked = new Map<NodeId, { atMs: number; begun: boolean }>();
 
   constructor(clock: Clock, random: Random, chunkBytes: number) {
     this.#clock = clock;
@@ -49,7 +50,7 @@ export class SnapshotSender {
     // Raft refuses a snapshot whose configuration does not have the receiver.
     const sameMembers = recent?.reader.note("confState") === store.note("confState");
     if (recent !== undefined && sameMembers && now - recent.openedMs < reuseMs) return recent.snapshot;
-    if (this.#open.size >= maxOpen) throw new SnapshotTemporarilyUnavailableError();
+    if (this.#open.size >= maxOpen && !this.#makeRoom(now)) throw new SnapshotTemporarilyUnavailableError();
     const reader = new SnapshotReader(store);
     const confState = reader.note("confState");
     if (confState === undefined) {
@@ -63,9 +64,17 @@ export class SnapshotSender {
     return snapshot;
   }
 
+  /** Closes the one that was unused for longest: whoever still fetches it asks more often than this. */
+  #makeRoom(now: number): boolean {
+    const [oldest] = [...this.#open].toSorted(([, a], [, b]) => a.usedMs - b.usedMs);
+    if (oldest === undefined || now - oldest[1].usedMs < unheardMs) return false;
+    oldest[1].reader.close();
+    return this.#open.delete(oldest[0]);
+  }
+
   /** Answers a receiver: where the next chunk begins (0: nowhere) and this chunk. */
   chunk(receiver: NodeId, body: Uint8Array): Uint8Array {
-    this.#askedMs.set(receiver, this.#clock.monotonicMs());
+    this.#asked.set(receiver, { atMs: this.#clock.monotonicMs(), begun: true });
     const from = new ByteReader(body);
     const outgoing = this.#open.get(from.text());
     if (outgoing === undefined) throw new SnapshotTemporarilyUnavailableError();
@@ -80,10 +89,11 @@ export class SnapshotSender {
   /** True once this receiver has asked for nothing for long. The first call for it only starts the watch. */
   isIdle(receiver: NodeId): boolean {
     const now = this.#clock.monotonicMs();
-    const asked = this.#askedMs.get(receiver);
-    if (asked !== undefined && now - asked < stalledMs) return false;
-    if (asked === undefined) this.#askedMs.set(receiver, now);
-    else this.#askedMs.delete(receiver);
+    const asked = this.#asked.get(receiver);
+    // Who has not even begun has probably not heard of the snapshot.
+    if (asked !== undefined && now - asked.atMs < (asked.begun ? stalledMs : unheardMs)) return false;
+    if (asked === undefined) this.#asked.set(receiver, { atMs: now, begun: false });
+    else this.#asked.delete(receiver);
     return asked !== undefined;
   }
 
