@@ -51,12 +51,18 @@ for (const { package: packageName, messages } of files.values()) {
     const fields = message.fields.map((field) => {
       const entry = message.nested.find((each) => each.mapEntry && field.typeName.endsWith(`.${each.name}`));
       const isMessage = field.type === 11;
-      const inline = isMessage && properties !== undefined && properties[field.name] === undefined;
+      // A few fields are capitalized as in Go ("Webhooks", "aPIGroup"); JSON has them otherwise.
+      const lower = field.name.toLowerCase();
+      const name =
+        properties?.[field.name] === undefined
+          ? (Object.keys(properties ?? {}).find((each) => each.toLowerCase() === lower) ?? field.name)
+          : field.name;
+      const inline = isMessage && properties !== undefined && properties[name] === undefined;
       let type: string;
       if (entry !== undefined) type = `{${typeOf(entry.fields.find((each) => each.number === 2))}}`;
       else type = typeOf(field);
       const mark = inline ? "~" : entry === undefined && field.label === repeated ? "*" : "";
-      return `${field.number} ${field.name} ${mark}${type}`;
+      return `${field.number} ${name} ${mark}${type}`;
     });
     result[own] = fields.join(", ");
   }

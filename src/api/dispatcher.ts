@@ -32,6 +32,7 @@ import {
 } from "./status.ts";
 import type { SpecialHandler, SpecialHandlers } from "./subresources/special.ts";
 import { encodeAnswer, finish } from "./wire/encode.ts";
+import { hasProtobufForm } from "./wire/protobuf-object.ts";
 import { negotiate, negotiateForError } from "./wire/negotiate.ts";
 
 export interface DispatcherOptions {
@@ -171,6 +172,7 @@ export class Dispatcher {
       streams: isCollection && request.http.method === "GET",
       isWatch: info.verb === "watch",
       transforms: true,
+      protobuf: !resource.custom && hasProtobufForm(resource.groupVersion, resource.kind.kind),
     });
     if (info.verb === "watch" && info.subresource === "") {
       if (!resource.kind.verbs.includes("watch")) throw methodNotSupported(resource.groupResource, "watch");

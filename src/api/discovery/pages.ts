@@ -213,7 +213,12 @@ function aggregatedAnswer(request: ApiRequest, groups: readonly ServedGroup[]): 
 }
 
 function discoveryFormat(request: ApiRequest): Representation {
-  return negotiate(request.http, request.query, { streams: false, isWatch: false, transforms: false });
+  return negotiate(request.http, request.query, {
+    streams: false,
+    isWatch: false,
+    transforms: false,
+    protobuf: false,
+  });
 }
 
 export function notFoundPage(): HttpResponse {

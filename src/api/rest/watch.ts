@@ -14,6 +14,7 @@ import type { CacheEvent } from "../cache/resource-cache.ts";
 import type { Resource } from "../registry.ts";
 import { expiredError, internalError } from "../status.ts";
 import { entryBytes, entryObject, transformObject } from "../wire/encode.ts";
+import { encodeProtobufEvent } from "../wire/protobuf-object.ts";
 import { notAcceptable } from "../wire/negotiate.ts";
 import type { Representation } from "../wire/negotiate.ts";
 import { matches, parseResourceVersion, readListOptions } from "./list-options.ts";
@@ -52,7 +53,12 @@ export async function watchObjects(
   await session.start();
   return {
     status: 200,
-    headers: { "content-type": "application/json" },
+    headers: {
+      "content-type":
+        representation.format === "protobuf"
+          ? "application/vnd.kubernetes.protobuf;stream=watch"
+          : "application/json",
+    },
     body: session.stream,
   };
 }
@@ -235,7 +241,7 @@ class WatchSession {
     const isTable = this.#representation.as?.kind === "Table";
     if (event?.frames === undefined || isTable) return this.#encode(type, entry);
     const as = this.#representation.as;
-    const key = `${type} ${this.#resource.groupVersion} ${as?.kind ?? ""} ${as?.version ?? ""}`;
+    const key = `${type} ${this.#resource.groupVersion} ${this.#representation.format} ${as?.kind ?? ""} ${as?.version ?? ""}`;
     const known = event.frames.get(key);
     if (known !== undefined) return known;
     const frame = this.#encode(type, entry);
@@ -244,7 +250,7 @@ class WatchSession {
   }
 
   #encode(type: EventType, entry: Entry): Buffer {
-    if (this.#representation.as === undefined) {
+    if (this.#representation.as === undefined && this.#representation.format === "json") {
       return Buffer.concat([
         Buffer.from(`{"type":"${type}","object":`),
         entryBytes(this.#resource, entry),
@@ -259,7 +265,13 @@ class WatchSession {
       { headers: !this.#sentHeaders },
     );
     this.#sentHeaders = true;
-    return Buffer.from(`${JSON.stringify({ type, object })}\n`);
+    return this.#event(type, object);
+  }
+
+  #event(type: string, object: unknown): Buffer {
+    return this.#representation.format === "protobuf"
+      ? encodeProtobufEvent(type, object as Record<string, unknown>)
+      : Buffer.from(`${JSON.stringify({ type, object })}\n`);
   }
 
   /** Tells the client up to which revision it has seen everything. */
@@ -286,7 +298,7 @@ class WatchSession {
               nowMs: this.#core.clock.nowMs(),
             })
           : object;
-    this.#write(Buffer.from(`${JSON.stringify({ type: "BOOKMARK", object: shown })}\n`));
+    this.#write(this.#event("BOOKMARK", shown));
   }
 
   /** Marks the end of the initial events; the blueprint is the empty list that they would have come in. */
@@ -302,7 +314,7 @@ class WatchSession {
   }
 
   #sendError(error: StatusError): void {
-    this.#write(Buffer.from(`${JSON.stringify({ type: "ERROR", object: error.toStatus() })}\n`));
+    this.#write(this.#event("ERROR", error.toStatus()));
   }
 
   #write(frame: Buffer): void {

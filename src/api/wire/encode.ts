@@ -10,10 +10,12 @@ import type { Resource } from "../registry.ts";
 import { badRequest, notImplementedError } from "../status.ts";
 import { StatusError } from "#base/errors.ts";
 import type { Representation } from "./negotiate.ts";
+import { encodeProtobuf } from "./protobuf-object.ts";
 import { partialMetadata, plainTableKind, tableOf } from "./table.ts";
 import type { IncludeObject } from "./table.ts";
 import { toYaml } from "./yaml.ts";
 
+const protobufType = "application/vnd.kubernetes.protobuf";
 const comma = Buffer.from(",");
 const endOfList = Buffer.from("]}\n");
 const newline = Buffer.from("\n");
@@ -66,6 +68,10 @@ export function encodeAnswer(
 
 /** A value as a response in the wanted format. */
 export function finish(status: number, value: unknown, representation: Representation): HttpResponse {
+  if (representation.format === "protobuf") {
+    const body = encodeProtobuf(value as Record<string, unknown>);
+    return { status, headers: { "content-type": protobufType }, body };
+  }
   if (representation.format === "yaml") {
     return { status, headers: { "content-type": "application/yaml" }, body: Buffer.from(toYaml(value)) };
   }

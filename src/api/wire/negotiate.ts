@@ -1,14 +1,13 @@
 /**
  * Content negotiation: which representation a request wants, and which its body is in. Two steps, as
  * upstream: the route must be able to produce one of the accepted types at all, then the first accepted
- * clause that a serializer can serve wins. Trivet answers in JSON and YAML; who accepts nothing but
- * protobuf or CBOR is refused.
+ * clause that a serializer can serve wins: JSON, YAML, and protobuf where the kind has such a form.
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpRequest } from "#base/http.ts";
 
 export interface Representation {
-  format: "json" | "yaml";
+  format: "json" | "yaml" | "protobuf";
   pretty: boolean;
   /** A transformation: the object as a Table or as its metadata only. */
   as:
@@ -23,6 +22,8 @@ export interface RouteFormats {
   isWatch: boolean;
   /** Table and PartialObjectMetadata are possible. */
   transforms: boolean;
+  /** What is answered has a protobuf form. */
+  protobuf: boolean;
 }
 
 interface Clause {
@@ -57,7 +58,7 @@ export function negotiate(request: HttpRequest, query: URLSearchParams, route: R
 /** The representation of an error: what was asked for if possible, else JSON. */
 export function negotiateForError(request: HttpRequest, query: URLSearchParams): Representation {
   try {
-    return negotiate(request, query, { streams: true, isWatch: false, transforms: false });
+    return negotiate(request, query, { streams: true, isWatch: false, transforms: false, protobuf: true });
   } catch {
     return { format: "json", pretty: false, as: undefined };
   }
@@ -82,7 +83,8 @@ function checkRoute(accept: string, route: RouteFormats): void {
 function serve(clause: Clause, route: RouteFormats): Omit<Representation, "pretty"> | undefined {
   const format = formatOf(clause);
   if (format === undefined) return undefined;
-  if (route.isWatch && format !== "json") return undefined;
+  if (route.isWatch && format === "yaml") return undefined;
+  if (format === "protobuf" && !route.protobuf) return undefined;
   const charset = clause.parameters.get("charset");
   if (charset !== undefined && charset.toLowerCase() !== "utf-8") return undefined;
   const stream = clause.parameters.get("stream");
@@ -95,14 +97,16 @@ function serve(clause: Clause, route: RouteFormats): Omit<Representation, "prett
     return undefined;
   if (as !== "Table" && as !== "PartialObjectMetadata" && as !== "PartialObjectMetadataList")
     return undefined;
+  if (format === "protobuf" && as === "Table") return undefined;
   return { format, as: { kind: as, version } };
 }
 
-function formatOf(clause: Clause): "json" | "yaml" | undefined {
+function formatOf(clause: Clause): Representation["format"] | undefined {
   if (clause.type === "*" && clause.subtype === "*") return "json";
   if (clause.type !== "application") return undefined;
   if (clause.subtype === "json" || clause.subtype === "*") return "json";
   if (clause.subtype === "yaml") return "yaml";
+  if (clause.subtype === "vnd.kubernetes.protobuf") return "protobuf";
   return undefined;
 }
 

@@ -15,10 +15,10 @@ export class WireWriter {
     return this;
   }
 
-  /** Non-negative integers and booleans. */
+  /** Integers and booleans. Negative ones take ten bytes: two's complement of 64 bits. */
   integer(number: number, value: number): this {
     this.#push(varint(number * 8));
-    this.#push(varint(value));
+    this.#push(value < 0 ? negativeVarint(value) : varint(value));
     return this;
   }
 
@@ -38,6 +38,14 @@ export class WireWriter {
     this.#chunks.push(bytes);
     this.#size += bytes.length;
   }
+}
+
+function negativeVarint(value: number): Uint8Array {
+  const bytes: number[] = [];
+  let rest = BigInt.asUintN(64, BigInt(value));
+  for (; rest >= 128n; rest >>= 7n) bytes.push(Number(rest & 127n) + 128);
+  bytes.push(Number(rest));
+  return Uint8Array.from(bytes);
 }
 
 function varint(value: number): Uint8Array {

@@ -1,7 +1,6 @@
 /**
  * Protobuf bodies of built-in kinds, which kubectl's create commands and typed Go clients send: decodes
- * them into the same JSON values that a JSON body would give. Answers are never protobuf; clients accept
- * JSON beside it.
+ * them into the same JSON values that a JSON body would give. `protobuf-object.ts` writes them.
  *
  * The wire does not tell a zero value from an absent one: Go writes every field that isn't a pointer. A
  * zero is kept only for fields that are pointers upstream, where it means something.
@@ -131,6 +130,7 @@ const special: Readonly<Record<string, (bytes: Uint8Array) => unknown>> = {
     }
     return isString ? string : number;
   },
+  ExtraValue: (bytes) => [...new WireReader(bytes)].map((field) => text(field.bytes)),
   RawExtension: decodeRaw,
   FieldsV1: decodeRaw,
   Duration: (bytes) => {
@@ -166,7 +166,8 @@ function decodeTime(bytes: Uint8Array, digits: 0 | 6): string | null {
 
 function isAbsent(field: MessageField, value: unknown): boolean {
   if (value === null) return true;
-  if (field.keepsZero) return false;
+  // Messages are there or not, whatever is in them.
+  if (field.keepsZero || field.type.length > 1) return false;
   return value === "" || value === 0 || value === false;
 }
 
