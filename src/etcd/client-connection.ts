@@ -2,6 +2,9 @@
  * Calls to an etcd cluster: one endpoint at a time, the next one when it can't be reached. Every call has a
  * deadline, and their number is bounded. It knows messages as data only.
  */
+import { isIP } from "node:net";
+import { checkServerIdentity } from "node:tls";
+import type { PeerCertificate } from "node:tls";
 import * as grpc from "@grpc/grpc-js";
 import { StatusError } from "#base/errors.ts";
 import { clientError, isNotSent } from "./client-errors.ts";
@@ -20,6 +23,8 @@ type Services = ReturnType<typeof loadServices>;
 
 const timeoutMs = 10_000;
 const maxCalls = 8192;
+/** Sent in the handshake to a server that is known by its address only. */
+const nameOfAddresses = "etcd";
 
 export class EtcdConnection {
   readonly #clients: grpc.Client[];
@@ -42,6 +47,7 @@ export class EtcdConnection {
           "grpc.keepalive_timeout_ms": 4000,
           "grpc.max_receive_message_length": -1,
           "grpc.max_send_message_length": -1,
+          ...(isIP(hostOf(url)) === 0 ? {} : { "grpc.ssl_target_name_override": nameOfAddresses }),
           "grpc.initial_reconnect_backoff_ms": 100,
           "grpc.max_reconnect_backoff_ms": 2000,
         },
@@ -122,10 +128,18 @@ export class EtcdConnection {
   }
 }
 
+/** The library sends the host as the name that it expects, which an address can't be: the check is made here then. */
 function credentials(url: URL, tls: ClientTls): grpc.ChannelCredentials {
   if (url.protocol === "http:") return grpc.credentials.createInsecure();
   const pem = (text: string | undefined): Buffer | null => (text === undefined ? null : Buffer.from(text));
-  return grpc.credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
+  const host = hostOf(url);
+  return grpc.credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert), {
+    checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate as PeerCertificate),
+  });
+}
+
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
 function closedError(): StatusError {
