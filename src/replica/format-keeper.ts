@@ -39,8 +39,8 @@ export class FormatKeeper {
 
   /** With every tick. */
   tick(): void {
-    const { clock, formats, state, isLeading, logger } = this.#parts;
-    if (this.#asking || formats.max <= state.format || !isLeading()) return;
+    const { clock, formats, state, logger } = this.#parts;
+    if (this.#asking || formats.max <= state.format || !this.#parts.isLeading()) return;
     const now = clock.monotonicMs();
     if (now - this.#askedMs < askEveryMs) return;
     this.#askedMs = now;
@@ -60,18 +60,18 @@ export class FormatKeeper {
   }
 
   async #raiseIfAllKnow(): Promise<void> {
-    const { id, formats, state, logger, isLeading, raise } = this.#parts;
+    const { id, formats, state, logger } = this.#parts;
     const members = state.cluster?.members ?? [];
     const others = members.map((member) => parseMemberId(member.id)).filter((member) => member !== id);
     const known = await Promise.all(others.map((member) => this.#ask(member)));
     const common = Math.min(formats.max, ...known.map(({ max }) => max));
     // Who was admitted meanwhile was not asked.
     const isSame = state.cluster?.members.length === members.length;
-    if (common <= state.format || !isSame || !isLeading()) return;
+    if (common <= state.format || !isSame || !this.#parts.isLeading()) return;
     logger.info("every member knows a newer format of the datastore: it is used from now on", {
       format: common,
     });
-    await raise(common);
+    await this.#parts.raise(common);
   }
 
   async #ask(member: NodeId): Promise<FormatRange> {

@@ -26,12 +26,12 @@ const put = (key: string): Transaction => ({
 
 /** Of the newest segment. */
 function logFormat(world: ManualWorld, at: number): number | undefined {
-  const files = world.machines[at]?.disk.files ?? new Map();
+  const files: ReadonlyMap<string, { bytes: Buffer }> = world.machines[at]?.disk.files ?? new Map();
   const newest = [...files.keys()]
     .filter((name) => name.startsWith("log-"))
     .toSorted()
     .at(-1);
-  return decodeSegmentHeader(files.get(newest)?.bytes ?? new Uint8Array(0))?.format;
+  return decodeSegmentHeader(files.get(newest ?? "")?.bytes ?? new Uint8Array(0))?.format;
 }
 
 function restart(world: ManualWorld, at: number, config: Partial<ReplicaConfig>): void {

@@ -71,7 +71,8 @@ interface Pending {
 const resendMs = 500;
 const electionsMs = 4000;
 const maxPendingBytes = 64 << 20;
-const maxEntryBytes = 4 << 20;
+/** As etcd's: what is stored fits into etcd, should it ever move there. */
+const maxEntryBytes = 1.5 * (1 << 20);
 
 export class Proposals {
   readonly life: number;
