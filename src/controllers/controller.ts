@@ -110,6 +110,11 @@ export interface Controller {
   };
   /** How many keys may be planned at a time. Default 1. */
   concurrency?: number;
+  /**
+   * A key is planned at most once in this time, milliseconds: for plans that look at many objects, of which
+   * hundreds may change at once. Default 0.
+   */
+  restMs?: number;
   plan(view: View, key: string, nowMs: number): Plan;
 }
 

@@ -30,6 +30,7 @@ export const daemonSetController: Controller = {
   ],
   writes: [daemonSets, pods, controllerRevisions],
   concurrency: 2,
+  restMs: 20,
   plan: planDaemonSet,
 };
 

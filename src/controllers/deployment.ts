@@ -32,6 +32,7 @@ export const deploymentController: Controller = {
   ],
   writes: [deployments, replicaSets],
   concurrency: 5,
+  restMs: 20,
   plan: planDeployment,
 };
 

@@ -38,6 +38,7 @@ export const endpointSliceController: Controller = {
   ],
   writes: [endpointSlices],
   concurrency: 5,
+  restMs: 20,
   plan: planSlices,
 };
 

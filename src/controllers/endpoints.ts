@@ -35,6 +35,7 @@ export const endpointsController: Controller = {
   ],
   writes: [endpoints],
   concurrency: 5,
+  restMs: 20,
   plan: planEndpoints,
 };
 

@@ -57,6 +57,7 @@ export const jobController: Controller = {
   triggers: [on(jobs, self), on(pods, jobsOfPod)],
   writes: [jobs, pods],
   concurrency: 5,
+  restMs: 20,
   plan: planJob,
 };
 

@@ -19,6 +19,7 @@ export const replicaSetController: Controller = {
   triggers: [on(replicaSets, self), on(pods, replicaSetsOfPod)],
   writes: [pods, replicaSets],
   concurrency: 5,
+  restMs: 20,
   plan: planReplicaSet,
 };
 

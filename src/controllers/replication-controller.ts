@@ -16,6 +16,7 @@ export const replicationControllerController: Controller = {
   triggers: [on(replicationControllers, self), on(pods, controllersOfPod)],
   writes: [pods, replicationControllers],
   concurrency: 5,
+  restMs: 20,
   plan: planReplicationController,
 };
 

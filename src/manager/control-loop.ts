@@ -18,8 +18,6 @@ export interface ControlLoopOptions {
   logger: Logger;
 }
 
-/** Changes that come in bursts (a thousand pods become ready) are looked at together. */
-const restMs = 20;
 const turnLimitMs = 5;
 
 export class ControlLoop {
@@ -28,7 +26,10 @@ export class ControlLoop {
 
   constructor(options: ControlLoopOptions) {
     this.#options = options;
-    this.#queue = new WorkQueue({ clock: options.clock, restMs });
+    this.#queue = new WorkQueue({
+      clock: options.clock,
+      restMs: options.controller.restMs ?? 0,
+    });
     this.#subscribe();
   }
 
