@@ -217,17 +217,17 @@ export class ReplicaAdversary {
         break;
       case "failFlush":
         victim.disk.failsFlush = () => {
-          if (!this.#isActive || !this.#canDestroy(victim)) return false;
+          if (!this.#isActive || !this.#canDestroy()) return false;
           say(`a flush of ${victim.name} fails`);
           victim.mayBeDamaged = true;
           return true;
         };
         break;
       case "rotLog":
-        if (this.#canDestroy(victim)) this.#rot(victim);
+        if (this.#canDestroy()) this.#rot(victim);
         break;
       case "newDisk":
-        if (!this.#canDestroy(victim) || simulation.machines.length < 2) break;
+        if (!this.#canDestroy() || simulation.machines.length < 2) break;
         this.#crash(victim, true);
         victim.replaceCopy("a new disk");
         break;
@@ -248,7 +248,7 @@ export class ReplicaAdversary {
   }
 
   /** At most one copy is ever lost at a time, and only from a cluster that can lose one. */
-  #canDestroy(victim: ReplicaMachine): boolean {
+  #canDestroy(): boolean {
     const { machines } = this.#simulation;
     const present = machines.filter(({ isGone }) => !isGone);
     if (this.isChangingMembers || present.some((each) => !each.isRunning || each.isPaused)) return false;
@@ -262,7 +262,8 @@ export class ReplicaAdversary {
       const own = each.node?.replica.confState.voters;
       return own === undefined || own.length === 0 || own.join() === voters.join();
     });
-    return agree && (voters.length >= 3 || !voters.includes(victim.id));
+    // Not a standby of two either: it may be about to take the other's place.
+    return agree && (voters.length >= 3 || machines.length === 1);
   }
 
   /** Returns what ends it. One that was asked of a machine that died is over when nobody works on it any more. */

@@ -276,7 +276,10 @@ export class ReplicaMachine {
       return;
     }
     const again = (): void => this.#later(1000, () => life === this.life && this.#rejoin());
-    node.admin("replaceMember", old.id, { ...old, id: this.memberId }).then(again, again);
+    node.admin("replaceMember", old.id, { ...old, id: this.memberId }).then(again, (error: unknown) => {
+      if (life === this.life) this.trace(`is not taken back yet: ${String(error)}`);
+      again();
+    });
   }
 
   #user(): DiskUser & Parameters<SimulatedState["mount"]>[0] & { now(action: () => void): void } {
