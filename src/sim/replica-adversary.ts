@@ -263,7 +263,7 @@ export class ReplicaAdversary {
       return own === undefined || own.length === 0 || own.join() === voters.join();
     });
     // Not a standby of two either: it may be about to take the other's place.
-    return agree && (voters.length >= 3 || machines.length === 1);
+    return agree && voters.length >= 3;
   }
 
   /** Returns what ends it. One that was asked of a machine that died is over when nobody works on it any more. */
