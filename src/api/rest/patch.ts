@@ -22,8 +22,10 @@ import {
   checkBodySize,
   decodeValue,
   duplicateFieldTexts,
+  tooDeep,
   unknownFieldTexts,
 } from "../wire/body.ts";
+import { isTextTooDeep, isValueTooDeep } from "../wire/depth.ts";
 import { describeJsonError } from "../wire/json-error.ts";
 import { parseYaml } from "../wire/yaml.ts";
 import type { Answer } from "./answer.ts";
@@ -83,6 +85,8 @@ export function parsePatch(
   warnings: string[],
 ): ParsedPatch {
   const text = Buffer.from(http.body).toString("utf8");
+  if (isTextTooDeep(http.body))
+    throw badRequest(format === "strategic" ? tooDeep : `error decoding patch: ${tooDeep}`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -235,6 +239,7 @@ export function parseApplied(
   let duplicates: string[];
   try {
     ({ value, duplicates } = parseYaml(text));
+    if (isValueTooDeep(value)) throw new Error(`yaml: ${tooDeep}`);
   } catch (error) {
     throw badRequest(
       `error decoding YAML: ${(error as Error).message.replace(/^yaml: /, "error converting YAML to JSON: yaml: ")}`,

@@ -12,6 +12,7 @@ import { isProtobufEnvelope, schemaNameOfKind } from "#kinds/protobuf.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import type { FieldValidation } from "../rest/write-options.ts";
 import { badRequest } from "../status.ts";
+import { isTextTooDeep, isValueTooDeep } from "./depth.ts";
 import { describeJsonError } from "./json-error.ts";
 import { bodyFormat } from "./negotiate.ts";
 import { decodeProtobufBody, notProtobuf } from "./protobuf.ts";
@@ -29,6 +30,8 @@ export interface ExpectedKind {
 
 /** Upstream's limit of a request body (3 MiB). */
 export const maxBodyBytes = 3 * 1024 * 1024;
+
+export const tooDeep = "exceeded max depth";
 
 export function checkBodySize(http: HttpRequest): void {
   if (http.body.byteLength > maxBodyBytes) {
@@ -77,11 +80,14 @@ export function parseBody(http: HttpRequest, expectedKind: string): ParsedBody {
   if (format === "yaml") {
     try {
       const { value, duplicates } = parseYaml(text);
+      if (isValueTooDeep(value)) throw new Error(`yaml: ${tooDeep}`);
       return { value, strictProblems: (unknown) => [...duplicates, ...unknownFieldTexts(unknown)] };
     } catch (error) {
       throw unrecognized(expectedKind, (error as Error).message, http.body);
     }
   }
+  if (isTextTooDeep(http.body))
+    throw unrecognized(expectedKind, `couldn't get version/kind; json parse error: ${tooDeep}`, http.body);
   try {
     return parseJson(text);
   } catch {
