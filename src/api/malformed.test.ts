@@ -75,7 +75,8 @@ async function send(
 const nested = (count: number, open: string, close: string): string =>
   open.repeat(count) + close.repeat(count);
 /** Nine references to nine references to … : a few hundred bytes that stand for gigabytes. */
-const laughs = [..."abcdefghij"]
+const laughs = "abcdefghij"
+  .split("")
   .map((name, index) =>
     index === 0
       ? `a: &a [${Array(9).fill("x").join()}]`

@@ -3,7 +3,7 @@
  * text of nothing but brackets would exhaust the stack: it is refused before anything reads it. Upstream
  * draws the line at 10,000; no object of Kubernetes comes near this one.
  */
-export const maxDepth = 500;
+const maxDepth = 500;
 
 const quote = 0x22;
 const backslash = 0x5c;
