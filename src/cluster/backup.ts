@@ -41,11 +41,10 @@ export function createBackupRoute(options: BackupOptions): HttpHandler {
     const { info, chunks } = await options.replica.backup(unconfirmed);
     const { node, version, authorities, settings } = options;
     const header: BackupHeader = { trivet: version, node, timeMs: options.nowMs(), ...info, settings };
-    return {
-      status: 200,
-      headers: { "content-type": "application/octet-stream" },
-      body: writeBackup(header, { authorities } satisfies BackupSecrets, chunks),
-    };
+    const body = writeBackup(header, { authorities } satisfies BackupSecrets, chunks);
+    // Who went away reads no end: the frozen state is let go now, not after its idle time.
+    request.signal.addEventListener("abort", () => void body.return(undefined));
+    return { status: 200, headers: { "content-type": "application/octet-stream" }, body };
   });
 }
 

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import type { HttpHandler } from "#base/http.ts";
 import type { Logger } from "#base/ports.ts";
 import { startReplica } from "#replica/start-replica.ts";
 import type { ReplicaHandle } from "#replica/types.ts";
@@ -36,6 +37,8 @@ function newNode(name: string) {
   };
 }
 
+let route: HttpHandler;
+
 before(async () => {
   authorities = await createAuthorities();
   const node = newNode("n1");
@@ -53,10 +56,15 @@ before(async () => {
   });
   await replica.backend.transact({
     compare: [],
-    success: [{ type: "put", key: "/kept", value: Buffer.from("1") }],
+    // More than one chunk.
+    success: ["/kept", "/large1", "/large2"].map((key) => ({
+      type: "put",
+      key,
+      value: Buffer.alloc(300_000),
+    })),
     failure: [],
   });
-  const route = createBackupRoute({
+  route = createBackupRoute({
     replica,
     node: "n1",
     version: "9.9.9",
@@ -90,6 +98,27 @@ test("a backup tells what it is of", async () => {
   const { header } = await verifyBackup(one(file));
   assert.deepEqual([header.trivet, header.node, header.confirmed], ["9.9.9", "n1", true]);
   assert.equal(header.clusterId, replica.clusterId);
+});
+
+test("clients that go away in the middle don't keep others from taking a backup", async () => {
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const client = new AbortController();
+    const { status, body } = await route({
+      method: "GET",
+      path: "/trivet/v1/backup",
+      query: "",
+      headers: {},
+      body: new Uint8Array(0),
+      signal: client.signal,
+      user: { name: "a", groups: ["system:masters"] },
+    });
+    assert.equal(status, 200);
+    assert.ok(!(body instanceof Uint8Array));
+    const pieces = body[Symbol.asyncIterator]();
+    for (let at = 0; at < 4; at++) await pieces.next();
+    client.abort();
+    await pieces.next();
+  }
 });
 
 test("a new node has the cluster's keys and settings, and its datastore starts", async () => {
