@@ -153,6 +153,25 @@ describe("API server over the memory backend", () => {
     assert.equal(rest.body.metadata.resourceVersion, first.body.metadata.resourceVersion);
   });
 
+  test("a page whose list has been compacted goes on with a token for what is there now", async () => {
+    for (const name of ["old-1", "old-2", "old-3"])
+      await send(api, "POST", configMaps, { ...configMap(name), metadata: { name, labels: { old: "yes" } } });
+    const list = `${configMaps}?labelSelector=old%3Dyes`;
+    const first = await json(send(api, "GET", `${list}&limit=1`));
+    await send(api, "DELETE", `${configMaps}/old-2`);
+    await backend.compact((await backend.status()).revision);
+    const next = encodeURIComponent(first.body.metadata.continue as string);
+    const expired = await json(send(api, "GET", `${list}&limit=1&continue=${next}`));
+    assert.equal(expired.status, 410);
+    assert.equal(expired.body.reason, "Expired");
+    const usable = encodeURIComponent(expired.body.metadata.continue as string);
+    const rest = await json(send(api, "GET", `${list}&limit=1&continue=${usable}`));
+    assert.deepEqual(
+      rest.body.items.map((each: { metadata: { name: string } }) => each.metadata.name),
+      ["old-3"],
+    );
+  });
+
   test("a watch shows what came after a version, and ends when its reader leaves", async () => {
     const list = await json(send(api, "GET", configMaps));
     const abort = new AbortController();

@@ -110,6 +110,27 @@ export function expiredError(message: string): StatusError {
   return new StatusError("Expired", message);
 }
 
+/** A page can't be continued as of its list's revision; `continueToken` goes on with what is there now. */
+export function expiredPageError(continueToken: string): StatusError {
+  return new ExpiredPageError(continueToken);
+}
+
+class ExpiredPageError extends StatusError {
+  readonly #continue: string;
+
+  constructor(continueToken: string) {
+    super(
+      "Expired",
+      "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    );
+    this.#continue = continueToken;
+  }
+
+  override toStatus(): Record<string, unknown> {
+    return { ...super.toStatus(), metadata: { continue: this.#continue } };
+  }
+}
+
 export function tooLargeResourceVersion(wanted: number, current: number): StatusError {
   return new StatusError("Timeout", `Timeout: Too large resource version: ${wanted}, current: ${current}`, {
     details: {

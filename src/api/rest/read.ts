@@ -6,7 +6,7 @@ import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { Entry } from "../cache/entry.ts";
 import { objectKey } from "../registry.ts";
 import type { StoredResource } from "../registry.ts";
-import { badRequest, expiredError, notFoundError, unclassifiedError } from "../status.ts";
+import { badRequest, expiredPageError, notFoundError, unclassifiedError } from "../status.ts";
 import type { Answer, ListPage } from "./answer.ts";
 import {
   matches,
@@ -147,6 +147,9 @@ async function exactPage(
   return pageOf(stored, request.namespace, options, all, revision);
 }
 
+/** In a token: go on with what is there when it is used, after the list's own revision has been compacted. */
+const newestRevision = -1;
+
 interface ContinueToken {
   v: string;
   rv: number;
@@ -164,14 +167,12 @@ async function continuePage(
   }
   const token = decodeContinue(options.continue);
   const prefix = request.namespace === "" ? stored.keyPrefix : `${stored.keyPrefix}${request.namespace}/`;
+  const revision = token.rv === newestRevision ? await core.hub.waitForNewest() : token.rv;
   try {
-    return await exactPage(core, request, options, stored, token.rv, prefix + token.start);
+    return await exactPage(core, request, options, stored, revision, prefix + token.start);
   } catch (error) {
-    if ((error as { reason?: string }).reason === "Expired") {
-      throw expiredError(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
-      );
-    }
+    if ((error as { reason?: string }).reason === "Expired")
+      throw expiredPageError(encodeContinue(newestRevision, token.start));
     throw error;
   }
 }
@@ -199,7 +200,7 @@ function decodeContinue(text: string): ContinueToken {
       `invalid continue token: continue key is not valid: server does not recognize this encoded version ${String(token.v ?? "")}`,
     );
   }
-  if (typeof token.rv !== "number" || token.rv <= 0) {
+  if (typeof token.rv !== "number" || (token.rv <= 0 && token.rv !== newestRevision)) {
     throw badRequest(
       "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
     );
