@@ -22,7 +22,7 @@ test("writes are answered as recorded, at least as many as before", { skip }, ()
     assert.ok((passed[folder] ?? 0) >= least, `${folder}: ${passed[folder]} steps pass, ${least} did before`);
 });
 
-test("columns have the recorded names, types and priorities", { skip }, async () => {
+test("columns have the recorded names, types, formats and priorities", { skip }, async () => {
   const { allKinds } = await import("./all.ts");
   const recorded = JSON.parse(readFileSync(join(golden, "facts/table-columns.json"), "utf8")) as Record<
     string,
@@ -32,8 +32,12 @@ test("columns have the recorded names, types and priorities", { skip }, async ()
   for (const kind of allKinds) {
     const path =
       kind.group === "" ? `api/v1/${kind.plural}` : `apis/${kind.group}/${kind.version}/${kind.plural}`;
-    const expected = recorded[path]?.map((each) => `${each.name}:${each.type}:${each.priority}`);
-    const actual = kind.columns.map((each) => `${each.name}:${each.type}:${each.priority}`);
+    const expected = recorded[path]?.map(
+      (each) => `${each.name}:${each.type}:${each.format}:${each.priority}`,
+    );
+    const actual = kind.columns.map(
+      (each) => `${each.name}:${each.type}:${each.format ?? ""}:${each.priority}`,
+    );
     if (expected !== undefined && expected.join() !== actual.join()) wrong.push(path);
   }
   assert.deepEqual(wrong, []);
