@@ -184,8 +184,13 @@ function patchAllocated(spec: ServiceSpec, old: ServiceSpec): void {
       const same = old.ports?.find((each) => each.port === port.port && each.protocol === port.protocol);
       if (same?.nodePort) port.nodePort = same.nodePort;
     }
-  if (spec.type === "LoadBalancer" && !spec.healthCheckNodePort && old.healthCheckNodePort)
+  if (hasHealthCheckPort(spec) && !spec.healthCheckNodePort && old.healthCheckNodePort)
     spec.healthCheckNodePort = old.healthCheckNodePort;
+}
+
+/** A load balancer asks nodes whether they have endpoints only where traffic stays on its node. */
+function hasHealthCheckPort(spec: ServiceSpec): boolean {
+  return spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local";
 }
 
 /** When the type changes, what the new type has no use for goes, unless the writer changed it. */
@@ -202,12 +207,11 @@ function dropForType(spec: ServiceSpec, old?: ServiceSpec): void {
       const same = old.ports?.find((each) => each.port === port.port && each.protocol === port.protocol);
       if (same?.nodePort === port.nodePort) delete port.nodePort;
     }
+  if (hasHealthCheckPort(old) && !hasHealthCheckPort(spec)) {
+    if (spec.healthCheckNodePort === old.healthCheckNodePort) delete spec.healthCheckNodePort;
+  }
   if (old.type === "LoadBalancer" && spec.type !== "LoadBalancer") {
-    for (const field of [
-      "healthCheckNodePort",
-      "allocateLoadBalancerNodePorts",
-      "loadBalancerClass",
-    ] as const)
+    for (const field of ["allocateLoadBalancerNodePorts", "loadBalancerClass"] as const)
       if (spec[field] === old[field]) delete spec[field];
   }
   if (!isExternal(spec) && isExternal(old) && spec.externalTrafficPolicy === old.externalTrafficPolicy)

@@ -191,12 +191,7 @@ export class ServiceAddresses {
     chosen: Set<number>,
     dryRun: boolean,
   ): void {
-    if (!needsHealthCheckPort(spec)) {
-      // One that was allocated goes away with the need for it; validation refuses any other.
-      if (needsHealthCheckPort(old) && spec.healthCheckNodePort === old.healthCheckNodePort)
-        delete spec.healthCheckNodePort;
-      return;
-    }
+    if (!needsHealthCheckPort(spec)) return;
     const isUsed = (port: number): boolean => chosen.has(port) || this.#isTaken(portPrefix + String(port));
     const given = spec.healthCheckNodePort ?? 0;
     if (given === 0)
