@@ -17,10 +17,10 @@ test("a node that is damaged twice is taken back, though it knows only its first
   world.kill(2);
   for (const id of ["00000000000000aa", "00000000000000bb"]) {
     await world.during(leader.admin("replaceMember", old.id, { ...old, id }));
-    const namesakes = leader.governor.cluster().members.filter(({ name }) => name === old.name);
-    assert.deepEqual(
-      namesakes.map((member) => member.id),
-      [id],
-    );
+    const { members } = leader.governor.cluster();
+    const namesakes: string[] = members
+      .filter((member) => member.name === old.name)
+      .map((member) => member.id);
+    assert.deepEqual(namesakes, [id]);
   }
 });
