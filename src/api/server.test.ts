@@ -153,6 +153,36 @@ describe("API server over the memory backend", () => {
     assert.equal(rest.body.metadata.resourceVersion, first.body.metadata.resourceVersion);
   });
 
+  test("a custom resource without a selector path has a Scale without a selector", async () => {
+    const schema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+    const scale = { specReplicasPath: ".spec.r", statusReplicasPath: ".status.r" };
+    await send(api, "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+      metadata: { name: "ws.ex.io" },
+      spec: {
+        group: "ex.io",
+        scope: "Namespaced",
+        names: { plural: "ws", kind: "W" },
+        versions: [
+          {
+            name: "v1",
+            served: true,
+            storage: true,
+            subresources: { scale },
+            schema: { openAPIV3Schema: schema },
+          },
+        ],
+      },
+    });
+    const objects = "/apis/ex.io/v1/namespaces/default/ws";
+    const object = { apiVersion: "ex.io/v1", kind: "W", metadata: { name: "w" }, spec: { r: 2 } };
+    const untilMs = Date.now() + 5_000;
+    while ((await send(api, "POST", objects, object)).status === 404 && Date.now() < untilMs)
+      await new Promise((resolve) => setImmediate(resolve));
+    const read = await json(send(api, "GET", `${objects}/w/scale`));
+    assert.deepEqual(read.body.spec, { replicas: 2 });
+    assert.deepEqual(read.body.status, { replicas: 0 });
+  });
+
   test("a page whose list has been compacted goes on with a token for what is there now", async () => {
     for (const name of ["old-1", "old-2", "old-3"])
       await send(api, "POST", configMaps, { ...configMap(name), metadata: { name, labels: { old: "yes" } } });

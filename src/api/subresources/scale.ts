@@ -221,7 +221,9 @@ function scaleOf(resource: Resource, object: KubeObject): Scale {
     throw internalError(
       new Error(`the spec replicas field "${description.specReplicasPath}" does not exist`),
     );
-  const selector = selectorText(getPath(object, description.labelSelectorPath));
+  // Custom resources need not say where their selector is.
+  const { labelSelectorPath } = description;
+  const selector = labelSelectorPath === "" ? "" : selectorText(getPath(object, labelSelectorPath));
   const given = { name, namespace, uid, resourceVersion, creationTimestamp };
   const metadata = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return {
