@@ -7,7 +7,7 @@ import http from "node:http";
 import http2 from "node:http2";
 import tls from "node:tls";
 import type { AddressInfo, Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 import type { HttpRequest, HttpResponse, HttpUser } from "#base/http.ts";
 import { FatalError } from "#base/errors.ts";
 import { ByteStream } from "../cache/byte-stream.ts";
@@ -243,19 +243,30 @@ function respondStream(stream: http2.ServerHttp2Stream, method: string, response
   void pump(body, stream);
 }
 
-async function pump(
-  body: AsyncIterable<Uint8Array>,
-  out: NodeJS.WritableStream & { destroy(): unknown },
-): Promise<void> {
+/** Ends the source too when the client goes away: it may hold a snapshot or a connection to a node's agent. */
+async function pump(body: AsyncIterable<Uint8Array>, out: Writable): Promise<void> {
   try {
     for await (const chunk of body) {
-      if (!out.write(chunk)) await new Promise<void>((resolve) => out.once("drain", resolve));
+      if (out.destroyed) return;
+      if (!out.write(chunk)) await drained(out);
     }
     out.end();
   } catch {
     // The source broke in the middle of an answer: the client must see that it is not complete.
     out.destroy();
   }
+}
+
+function drained(out: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const go = (): void => {
+      out.off("drain", go);
+      out.off("close", go);
+      resolve();
+    };
+    out.on("drain", go);
+    out.on("close", go);
+  });
 }
 
 function serveHttp1(
