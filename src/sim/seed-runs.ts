@@ -1,11 +1,12 @@
-/** One seed of one of the two simulations, as plain data in and out: so that threads can be given it. */
+/** One seed of one of the simulations, as plain data in and out: so that threads can be given it. */
 
+import { ControlPlaneSimulation } from "./control-plane/simulation.ts";
 import { CoreSimulation } from "./core-simulation.ts";
 import { ReplicaSimulation } from "./replica-simulation.ts";
 
 export interface SeedRun {
   seed: number;
-  /** "replica" or "core". */
+  /** "replica", "core" or "control-plane". */
   kind: string;
   /** After so many the faults end ("replica"). */
   steps?: number;
@@ -26,7 +27,9 @@ type Report = { seed: number; steps: number };
 export async function simulate(run: SeedRun, trace?: (line: string) => void): Promise<Report> {
   const { seed, kind, steps, only } = run;
   if (kind === "core") return new CoreSimulation(seed, trace === undefined ? {} : { trace }).run();
-  if (kind !== "replica") throw new Error(`unknown kind ${kind}; there are: core, replica`);
+  if (kind === "control-plane")
+    return new ControlPlaneSimulation(seed, trace === undefined ? {} : { trace }).run();
+  if (kind !== "replica") throw new Error(`unknown kind ${kind}; there are: core, replica, control-plane`);
   return new ReplicaSimulation(seed, {
     ...(steps === undefined ? {} : { faultySteps: steps }),
     ...(only === undefined ? {} : { faults: only }),
