@@ -1,6 +1,5 @@
 /** Mistakes that control loops have made, each as a patch of a real one: they show that the simulation would find them. */
 
-import { cronJobController } from "#controllers/cron-job.ts";
 import type { Action, Controller, View } from "#controllers/controller.ts";
 import { deploymentController } from "#controllers/deployment.ts";
 import { disruptionController } from "#controllers/disruption-budget.ts";
@@ -45,13 +44,6 @@ export const controlPlaneFaults: Record<string, ControlPlaneFault> = {
     install: () =>
       misread(statefulSetController, "StatefulSet", (spec) => {
         spec["podManagementPolicy"] = "Parallel";
-      }),
-  },
-  "a CronJob forgets what it must not do at once": {
-    only: [],
-    install: () =>
-      misread(cronJobController, "CronJob", (spec) => {
-        spec["concurrencyPolicy"] = "Allow";
       }),
   },
   "a Job counts a finished pod twice": {

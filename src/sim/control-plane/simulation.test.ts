@@ -21,7 +21,14 @@ test("a seed replays exactly", async () => {
 });
 
 test("deliberate faults are found", async (t) => {
-  for (const name of ["a Job counts a finished pod twice", "nobody collects what has no owner"]) {
+  for (const name of [
+    "writes of former leaders are taken",
+    "control loops do not see their own writes",
+    "a Deployment adds to its surge",
+    "a StatefulSet does not wait for its pods",
+    "a Job counts a finished pod twice",
+    "a budget allows one disruption too many",
+  ]) {
     await t.test(name, async () => {
       assert.notEqual(await findControlPlaneFault(controlPlaneFaults[name]!, 10), undefined);
     });
