@@ -7,12 +7,14 @@ import type { Clock, Logger } from "#base/ports.ts";
 import type { RawNode } from "#raft/raw-node.ts";
 import type { Message, NodeId } from "#raft/types.ts";
 import { validateMessage } from "#raft/validate.ts";
+import { MalformedError } from "#store/bytes.ts";
 import type { Calls } from "./calls.ts";
 import type { Frame } from "./frames.ts";
 import { decodeFrame, encodeFrame } from "./frames.ts";
 import { formatMemberId } from "./member-id.ts";
 import type { Proposals } from "./proposals.ts";
 import { ForwardedOnce } from "./proposals.ts";
+import { Refusals } from "./refusals.ts";
 import type { ReplicaState } from "./replica-state.ts";
 import type { SnapshotReceiver } from "./snapshot-transfer.ts";
 
@@ -30,33 +32,53 @@ interface Receivers {
   /** Frames that the core does not know. */
   onOther(from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void;
   askTurn(): void;
+  /** What a peer sent is well-formed and can't be true here: this replica can't go on. */
+  onError(error: Error): void;
 }
 
 export class PeerFrames {
   readonly #to: Receivers;
   readonly #forwarded = new ForwardedOnce();
+  readonly #refusals: Refusals;
   /** When something was last heard from a member, monotonic. */
   readonly heardMs = new Map<NodeId, number>();
   #closed = false;
 
   constructor(receivers: Receivers) {
     this.#to = receivers;
+    this.#refusals = new Refusals(receivers.clock, receivers.logger);
   }
 
   receive(from: NodeId, bytes: Uint8Array, reply: (frame: Uint8Array) => void): void {
-    const { clock, logger, proposals, calls, state } = this.#to;
+    const { clock, state } = this.#to;
     if (this.#closed || state.isStranger(from)) return;
     this.heardMs.set(from, clock.monotonicMs());
-    let frame: Frame;
+    const peer = formatMemberId(from);
+    let frame: Frame | undefined;
     try {
       frame = decodeFrame(bytes);
+      this.#pass(from, frame, reply);
     } catch (error) {
-      logger.warn("a peer sent a frame that can't be read", { error: String(error) });
+      // JSON within a frame, or a session's message, may turn out to be unreadable only where it is used.
+      const unreadable =
+        frame === undefined || error instanceof MalformedError || error instanceof SyntaxError;
+      if (unreadable)
+        this.#refusals.say("a peer sent a frame that can't be read", { peer, error: String(error) });
+      else this.#to.onError(error as Error);
       return;
     }
+    this.#to.askTurn();
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #pass(from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void {
+    const { proposals, calls } = this.#to;
     switch (frame.type) {
       case "raft":
-        for (const message of frame.messages) this.#onRaftMessage(from, message);
+        for (const message of frame.messages) if (!this.#closed) this.#onRaftMessage(from, message);
         break;
       case "forward":
         this.#onForward(frame, reply);
@@ -74,34 +96,45 @@ export class PeerFrames {
       default:
         this.#to.onOther(from, frame, reply);
     }
-    this.#to.askTurn();
-  }
-
-  close(): void {
-    this.#closed = true;
   }
 
   #onRaftMessage(from: NodeId, message: Message): void {
-    const { id, logger, node, state, calls, snapshots } = this.#to;
+    const { id, node, state, calls, snapshots } = this.#to;
     if (message.from !== from) return;
     const fault = validateMessage(message, { id, term: node.raft.term });
     if (fault !== undefined) {
-      logger.warn("refused a peer's message", { peer: formatMemberId(from), type: message.type, fault });
+      this.#refusals.say("refused a peer's message", {
+        peer: formatMemberId(from),
+        type: message.type,
+        fault,
+      });
       return;
     }
     const { snapshot } = message;
     const isNews = message.type === "snapshot" && snapshot !== undefined;
     if (!isNews || snapshot.metadata.index <= state.store.position.index) {
-      node.step(message);
+      this.#step(message);
       return;
     }
     void snapshots.fetch(from, snapshot).then((outcome) => {
       if (this.#closed || outcome === "overtaken") return;
       if (outcome === "failed")
         calls.call(from, "snapshotFailed", new Uint8Array(0), 2000).catch(() => undefined);
-      else node.step(message);
+      else this.#step(message);
       this.#to.askTurn();
     });
+  }
+
+  /** Well-formed, but perhaps against all that this member knows: then either of the two has lost something. */
+  #step(message: Message): void {
+    const { node, onError } = this.#to;
+    try {
+      node.step(message);
+    } catch (error) {
+      const sender = formatMemberId(message.from);
+      const what = `the ${message.type} of member ${sender} contradicts this member's log`;
+      onError(new Error(`${what}: ${(error as Error).message}`, { cause: error }));
+    }
   }
 
   #onForward(frame: Frame & { type: "forward" }, reply: (frame: Uint8Array) => void): void {

@@ -51,18 +51,22 @@ export class RaftTurns {
     this.#asked = true;
     queueMicrotask(() => {
       this.#asked = false;
-      if (this.#closed) return;
-      try {
-        this.#turn();
-      } catch (error) {
-        this.#parts.onError(error as Error);
-      }
+      if (!this.#closed) this.#guarded(() => this.#turn());
     });
   }
 
   close(): void {
     this.#closed = true;
     this.#outbox.close();
+  }
+
+  /** What raft or the state refuses ends the replica in order, wherever it came from. */
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#parts.onError(error as Error);
+    }
   }
 
   #turn(): void {
@@ -97,7 +101,7 @@ export class RaftTurns {
     const write: LogWrite = {
       entries,
       done: () => {
-        this.#dispatch(responses);
+        this.#guarded(() => this.#dispatch(responses));
         this.ask();
       },
     };

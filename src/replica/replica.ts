@@ -165,6 +165,7 @@ export class Replica {
       propose: (data) => this.trouble === undefined && this.#proposeHere(data),
       onOther: (from, frame, reply) => hooks.onFrame(from, frame, reply),
       askTurn: () => this.#turns.ask(),
+      onError: (error) => this.#die(error),
     });
     this.#formatKeeper = new FormatKeeper({
       id: this.id,
@@ -360,14 +361,22 @@ export class Replica {
     this.#timer = this.ports.clock.setTimer(this.config.timing.tickMs, () => {
       if (this.#stopped) return;
       this.#armTick();
-      this.#node.tick();
-      this.reads.tick();
-      this.proposals.tick();
-      this.#houseKeeping.tick(!this.#applier.full);
-      this.#formatKeeper.tick();
-      this.#hooks.onTick();
-      this.#turns.ask();
+      try {
+        this.#tick();
+      } catch (error) {
+        this.#die(error as Error);
+      }
     });
+  }
+
+  #tick(): void {
+    this.#node.tick();
+    this.reads.tick();
+    this.proposals.tick();
+    this.#houseKeeping.tick(!this.#applier.full);
+    this.#formatKeeper.tick();
+    this.#hooks.onTick();
+    this.#turns.ask();
   }
 
   /** The received state takes the place of the old one. Watches can't go on over the jump: they end and say so. */
