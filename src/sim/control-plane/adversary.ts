@@ -32,7 +32,7 @@ export interface AdversaryOptions {
   leaders: Leaders;
   kubelets: Kubelets;
   truth: Truth;
-  trace(line: string): void;
+  trace: (line: string) => void;
 }
 
 export class Adversary {

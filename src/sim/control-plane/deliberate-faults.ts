@@ -95,7 +95,7 @@ function rollingOf(spec: Fields): Fields {
 }
 
 function misread(controller: Controller, kind: string, change: (spec: Fields) => void): () => void {
-  const { plan } = controller;
+  const plan = controller.plan.bind(controller);
   const wrong = <T extends KubeObject>(object: T | undefined): T | undefined => {
     if (object?.kind !== kind) return object;
     const copy = structuredClone(object);
@@ -117,7 +117,7 @@ function misread(controller: Controller, kind: string, change: (spec: Fields) =>
 }
 
 function miswrite(controller: Controller, change: (status: Fields) => void): () => void {
-  const { plan } = controller;
+  const plan = controller.plan.bind(controller);
   controller.plan = function* (view, key, nowMs) {
     const right = plan(view, key, nowMs);
     let step = right.next();
@@ -145,15 +145,15 @@ function wronged(action: Action, change: (status: Fields) => void): Action {
 }
 
 function forgetOwnWrites(): () => void {
-  const { apply } = SharedView.prototype;
-  SharedView.prototype.apply = () => undefined;
+  const right = Object.getOwnPropertyDescriptor(SharedView.prototype, "apply")!;
+  Object.defineProperty(SharedView.prototype, "apply", { ...right, value: () => undefined });
   return () => {
-    SharedView.prototype.apply = apply;
+    Object.defineProperty(SharedView.prototype, "apply", right);
   };
 }
 
 function collectNothing(): () => void {
-  const { plan } = garbageCollector;
+  const plan = garbageCollector.plan.bind(garbageCollector);
   garbageCollector.plan = function* () {
     yield* [];
   };

@@ -28,8 +28,8 @@ export interface TransportOptions {
   clock: SimulatedClock;
   random: SeededRandom;
   /** Told of each request that is carried out while its caller will never know. */
-  onLostAnswer(request: HttpRequest): void;
-  trace(line: string): void;
+  onLostAnswer: (request: HttpRequest) => void;
+  trace: (line: string) => void;
 }
 
 const encoder = new TextEncoder();

@@ -34,7 +34,7 @@ export interface KubeletOptions {
   random: SeededRandom;
   truth: Truth;
   count: number;
-  trace(line: string): void;
+  trace: (line: string) => void;
 }
 
 export class Kubelets {

@@ -19,8 +19,8 @@ export interface LeadersOptions {
   clock: SimulatedClock;
   seed: number;
   logger: Logger;
-  onLostAnswer(request: HttpRequest): void;
-  trace(line: string): void;
+  onLostAnswer: (request: HttpRequest) => void;
+  trace: (line: string) => void;
 }
 
 interface Leader {

@@ -1,7 +1,8 @@
 /** What happens at most once: a result is counted, a pod is bound, an identity, an index or a time is taken. */
 
 import { Violation } from "../violation.ts";
-import { Recent, RecentCount } from "./recent.ts";
+import { Recent } from "./recent.ts";
+import type { RecentCount } from "./recent.ts";
 import { controllerOf, holds, indexesOf, isActive, isFinished, nameOf } from "./shapes.ts";
 import type { JobObject, PodObject, Scaled } from "./shapes.ts";
 import type { SimulatedClock } from "./simulated-clock.ts";

@@ -30,7 +30,7 @@ export interface WorkloadOptions {
   random: SeededRandom;
   truth: Truth;
   sizes: SizeInvariants;
-  trace(line: string): void;
+  trace: (line: string) => void;
 }
 
 export class Workload {
