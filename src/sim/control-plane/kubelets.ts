@@ -152,8 +152,8 @@ export class Kubelets {
     }
     this.#correct(this.#kubelets.get(name)!);
     const node = truth.get("Node", undefined, name);
-    const conditions = (node?.["status"] as { conditions?: { type: string; status: string }[] }).conditions;
-    if (conditions?.some((each) => each.type === "Ready" && each.status !== "True") === true)
+    const status = node?.["status"] as { conditions?: { type: string; status: string }[] } | undefined;
+    if (status?.conditions?.some((each) => each.type === "Ready" && each.status !== "True") === true)
       await this.#report(this.#kubelets.get(name)!);
   }
 
