@@ -55,6 +55,28 @@ test("entries, term and vote are found again, over many segments", async () => {
   assert.deepEqual(again.entries(1, 202, 1e9), log.entries(1, 202, 1e9));
 });
 
+test("a segment whose name was not flushed before a kill keeps what is written to it after the restart", async () => {
+  const disk = new MemoryDisk();
+  const { log, fatal } = open(disk);
+  await write(log, { entries: [entry(1)] });
+  // The process dies when the next segment has its head, just before the directory is flushed.
+  const die = () => {
+    throw new Error("killed");
+  };
+  Object.assign(disk, { flushNames: die, remove: die });
+  for (let index = 2; fatal.length === 0; index++) {
+    log.write({ entries: [entry(index)], done: () => undefined });
+    await new Promise(setImmediate);
+  }
+  for (const name of ["flushNames", "remove"]) Reflect.deleteProperty(disk, name);
+  assert.equal(disk.list().length, 2);
+  const { log: again } = open(disk);
+  const lastIndex = again.lastIndex + 1;
+  await write(again, { entries: [entry(lastIndex)] });
+  disk.powerCut();
+  assert.equal(open(disk).log.lastIndex, lastIndex);
+});
+
 test("what was written over is gone", async () => {
   const disk = new MemoryDisk();
   const { log } = open(disk);

@@ -100,6 +100,8 @@ export class ReplicaLog {
     this.#batch = recovered.batch;
     const current = this.#segments.at(-1);
     if (current === undefined) return;
+    // The process may have been killed between making a segment and flushing its name.
+    options.disk.flushNames();
     // A process that was killed may have left its last batch to the system's memory only. Nothing of it is
     // acknowledged, and nothing written behind it, before it is durable.
     this.#file = options.disk.open(current.name);

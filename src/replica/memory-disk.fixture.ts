@@ -9,7 +9,8 @@ interface MemoryFile {
 }
 
 export class MemoryDisk implements Disk {
-  readonly files = new Map<string, MemoryFile>();
+  files = new Map<string, MemoryFile>();
+  #durableNames = new Map<string, MemoryFile>();
   flushes = 0;
   full = false;
   failFlushes = false;
@@ -61,13 +62,12 @@ export class MemoryDisk implements Disk {
   }
 
   flushNames(): void {
-    // Names are durable at once here.
+    this.#durableNames = new Map(this.files);
   }
 
+  /** Leaves what was flushed, under the names that were. */
   powerCut(): void {
-    for (const [name, file] of this.files) {
-      file.bytes = Buffer.from(file.durable);
-      if (file.bytes.length === 0) this.files.delete(name);
-    }
+    this.files = new Map(this.#durableNames);
+    for (const file of this.files.values()) file.bytes = Buffer.from(file.durable);
   }
 }
