@@ -38,6 +38,9 @@ export class ReplicaInvariants {
   readonly #ghosts = new Map<NodeId, DurableLog>();
   /** Of each machine as they were before what it does now. */
   readonly #configurations = new WeakMap<ReplicaMachine, ConfState>();
+  /** By index: the leader's as it committed the entry. */
+  readonly #committedUnder = new Map<number, ConfState[]>();
+  #lastCommitted = 0;
   /** New leaders whose logs have not come as far on disk as what they must have. */
   readonly #unchecked = new Map<ReplicaMachine, { term: number; index: number }>();
 
@@ -68,10 +71,10 @@ export class ReplicaInvariants {
     const expected = (previous?.revision ?? revision) + (events.length > 0 && previous !== undefined ? 1 : 0);
     if (revision !== expected) throw new Violation(`revision ${revision} follows ${previous?.revision}`);
     const { hardState, confState } = machine.node?.replica.raftStatus ?? {};
-    // An entry behind a change of members may have been committed before that change was applied.
-    const configurations = [this.#configurations.get(machine), confState].filter(
-      (each) => each !== undefined,
-    );
+    // An entry behind a change of members may have been committed before that change was applied, here or, while
+    // the leader's own flush takes its time, there: a configuration is in force where it has been applied.
+    const own = [this.#configurations.get(machine), confState].filter((each) => each !== undefined);
+    const configurations = [...own, ...(this.#committedUnder.get(index) ?? [])];
     const isDurable = (each: ConfState): boolean => this.#isDurable(each, index, term);
     if (configurations.length > 0 && !configurations.some(isDurable)) {
       throw new Violation(
@@ -112,8 +115,12 @@ export class ReplicaInvariants {
     const { node } = machine;
     if (node === undefined || node.replica.stopped) return;
     const { softState, hardState, confState } = node.replica.raftStatus;
+    const before = this.#configurations.get(machine) ?? confState;
     this.#configurations.set(machine, confState);
-    if (softState.role === "leader") this.#onLeader(machine, hardState.term);
+    if (softState.role === "leader") {
+      this.#onLeader(machine, hardState.term);
+      this.#onCommit(hardState.commit, [before, confState]);
+    }
     const { index, checksum } = node.replica.store.position;
     const known = this.#applied.get(index);
     // Also what came by a snapshot, or was found at a start.
@@ -125,6 +132,10 @@ export class ReplicaInvariants {
   /** The machine's copy is lost, and with it its id; what it had acknowledged was nevertheless durable then. */
   onCopyLost(id: NodeId, log: DurableLog): void {
     this.#ghosts.set(id, log);
+  }
+
+  #onCommit(commit: number, configurations: ConfState[]): void {
+    while (this.#lastCommitted < commit) this.#committedUnder.set(++this.#lastCommitted, configurations);
   }
 
   #onLeader(machine: ReplicaMachine, term: number): void {
