@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { test } from "node:test";
 import { AddressBook } from "./address-book.ts";
 import { TestCluster, until } from "./cluster.fixture.ts";
+import { defaultTiming } from "./replica-config.ts";
 
 const put = (key: string) => ({
   compare: [],
@@ -87,6 +88,32 @@ test("all nodes move at once: one that is told where the others are brings all t
       ids,
       "nobody had to join again",
     );
+  } finally {
+    await cluster.close();
+  }
+});
+
+test("all nodes move, and another than the one that was told leads: who can't reach the leader is helped by who can", async () => {
+  const cluster = await TestCluster.start(3);
+  try {
+    for (const handle of cluster.handles) await handle.kill();
+    const ports = [await freePort(), await freePort(), await freePort()];
+    for (const at of [1, 2, 0]) {
+      const told = { node1: `127.0.0.1:${ports[1]}`, node2: `127.0.0.1:${ports[2]}` };
+      await cluster.restart(at, {
+        listen: { host: "127.0.0.1", port: ports[at] ?? 0 },
+        // Only node1 is ever a candidate.
+        ...(at === 1 ? {} : { timing: { ...defaultTiming, electionTicks: 5000 } }),
+        ...(at === 0 ? { peerAddresses: told } : {}),
+      });
+    }
+    for (const at of [0, 1, 2]) {
+      await until(
+        async () => (await recorded(cluster, at)) === `127.0.0.1:${ports[at]}`,
+        `the record of node${at}`,
+      );
+    }
+    assert.equal((await cluster.handle(0).status()).leaderId, cluster.handle(1).memberId);
   } finally {
     await cluster.close();
   }

@@ -34,6 +34,14 @@ export interface AdminCalls {
 
 export type AdminMethod = keyof AdminCalls;
 
+/** A call on its way to the leader. */
+interface AdminMessage {
+  method: AdminMethod;
+  args: unknown[];
+  /** Already by a member that does not lead: once is enough. */
+  passedOn?: boolean;
+}
+
 export interface ReplicaNodeOptions {
   config: Partial<ReplicaConfig> & { memberId: string };
   ports: ReplicaPorts;
@@ -217,10 +225,14 @@ export class ReplicaNode {
     }
     const leader = this.#leader() ?? this.#anyMember();
     if (leader === undefined || leader === this.replica.id) throw noLeaderError();
-    const body = Buffer.from(JSON.stringify({ method, args }));
-    const answer = await this.replica.calls.call(leader, "admin", body, this.replica.config.timeoutMs);
+    const answer = await this.#askOther(leader, { method, args });
     const text = Buffer.from(answer).toString("utf8");
     return text === "" ? undefined : (JSON.parse(text) as unknown);
+  }
+
+  #askOther(member: NodeId, call: AdminMessage): Promise<Uint8Array> {
+    const body = Buffer.from(JSON.stringify(call));
+    return this.replica.calls.call(member, "admin", body, this.replica.config.timeoutMs);
   }
 
   #removesSelf(method: AdminMethod, args: unknown[]): boolean {
@@ -234,20 +246,24 @@ export class ReplicaNode {
     return told === undefined ? undefined : parseMemberId(told);
   }
 
-  /** Who is no member yet is told nothing: it asks one after the other. */
+  /**
+   * Who is no member yet is told nothing, and a member that has moved may reach others than the leader: they
+   * ask one after the other.
+   */
   #anyMember(): NodeId | undefined {
-    const { members } = this.governor.cluster();
-    if (members.some(({ id }) => parseMemberId(id) === this.replica.id)) return undefined;
-    const member = members[this.#asked++ % Math.max(members.length, 1)];
+    const others = this.governor.cluster().members.filter(({ id }) => parseMemberId(id) !== this.replica.id);
+    const member = others[this.#asked++ % Math.max(others.length, 1)];
     return member === undefined ? undefined : parseMemberId(member.id);
   }
 
   async #onAdmin(body: Uint8Array): Promise<Uint8Array> {
-    const { method, args } = JSON.parse(Buffer.from(body).toString("utf8")) as {
-      method: AdminMethod;
-      args: unknown[];
-    };
-    if (!this.replica.leadership.leading) throw noLeaderError();
+    const call = JSON.parse(Buffer.from(body).toString("utf8")) as AdminMessage;
+    const { method, args, passedOn = false } = call;
+    if (!this.replica.leadership.leading) {
+      const { leader } = this.replica.raftStatus.softState;
+      if (passedOn || leader === 0 || leader === this.replica.id) throw noLeaderError();
+      return this.#askOther(leader, { ...call, passedOn: true });
+    }
     if (this.#removesSelf(method, args)) {
       await this.governor.handOver();
       // The caller asks again, and then asks the new leader.
