@@ -23,6 +23,8 @@ export class HouseKeeping {
   readonly #household: Household;
   #ticks = 0;
   #compactAtTick = 0;
+  /** A write that gives up a part of the log is on its way. */
+  #shortening = false;
 
   constructor(household: Household) {
     this.#household = household;
@@ -52,13 +54,19 @@ export class HouseKeeping {
 
   #shortenLog(): void {
     const { log, state, keptLogBytes } = this.#household;
+    // On a full disk it waits with the other writes: there is no use in one more every two seconds.
+    if (this.#shortening) return;
     const kept = this.#lastToGiveUp();
     if (log.entriesBytes < keptLogBytes && log.lastIndex - log.firstIndex < maxKeptEntries) return;
     // It ends in a while; the next round finds what has become durable.
     if (state.durableIndex < kept) state.checkpoint("now");
     const upTo = Math.min(state.durableIndex, kept);
     if (upTo < log.firstIndex) return;
-    log.write({ entries: [], compact: { index: upTo, term: log.term(upTo) }, done: () => undefined });
+    this.#shortening = true;
+    const done = () => {
+      this.#shortening = false;
+    };
+    log.write({ entries: [], compact: { index: upTo, term: log.term(upTo) }, done });
   }
 
   /** A receiver that has not asked for a chunk for long gets a new snapshot, when it answers again. */

@@ -18,6 +18,7 @@ import { CompactedError, UnavailableError } from "#raft/types.ts";
 import { ByteWriter } from "#store/bytes.ts";
 import type { FormatRange } from "#store/format.ts";
 import { supportedFormats } from "#store/format.ts";
+import { isDiskFull } from "./errors.ts";
 import type { LogRecord } from "./log-record.ts";
 import { encodeRecord, encodeSegmentHeader, recordBytes, segmentHeaderBytes } from "./log-record.ts";
 import type { LogState } from "./log-recovery.ts";
@@ -317,7 +318,7 @@ export class ReplicaLog {
   }
 
   #refuse(error: unknown, writes: LogWrite[]): void {
-    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") {
+    if (!isDiskFull(error)) {
       this.#die(error as Error);
       return;
     }

@@ -30,6 +30,7 @@ test("a crash at the moment when a snapshot has become the state leaves a whole 
     },
   };
   const state = new ReplicaState(dying, supportedFormats, events);
+  received.setNote("received", String(received.position.index));
   assert.throws(() => state.adopt(received), /killed/);
   directory.loseUnflushed();
   const log = new ReplicaLog({

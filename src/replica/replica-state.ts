@@ -119,15 +119,13 @@ export class ReplicaState {
     log.beginAfter(index, term);
   }
 
-  /** A received state takes the place of the old one, durably. */
+  /** A received state, which is durable, takes the place of the old one. It needs no room: that of the old one becomes free. */
   adopt(received: SnapshotWriter): void {
     this.#store.close();
     this.#held = false;
     this.#checkpointing = false;
-    // Before it is the state: a crash right after must find out that it is ahead of the log with good reason.
-    received.setNote("received", String(received.position.index));
     this.#store = this.#directory.adopt(received);
-    this.#durableIndex = this.#store.flush();
+    this.#durableIndex = this.#store.position.index;
   }
 
   /** For as long as a flush takes, nothing may be written to the state. */

@@ -120,7 +120,7 @@ export class Replica {
       },
     );
     this.#sender = new SnapshotSender(clock, random, config.snapshotChunkBytes);
-    this.#receiver = new SnapshotReceiver(this.calls, ports.state, logger);
+    this.#receiver = new SnapshotReceiver(clock, this.calls, ports.state, logger);
     this.hub = new WatchHub(this.#state.history(), () => this.#advanceSoon());
     this.#applier = new Applier(this.#state, clock, {
       takeUp: (change) => this.#node.applyConfChange(change),

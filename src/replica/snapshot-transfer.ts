@@ -4,6 +4,7 @@
  * costs one chunk. Raft learns of a snapshot only when the receiver has all of it.
  */
 
+import { StatusError } from "#base/errors.ts";
 import type { Clock, Logger, Random } from "#base/ports.ts";
 import type { ConfState, NodeId, Snapshot } from "#raft/types.ts";
 import { SnapshotTemporarilyUnavailableError } from "#raft/types.ts";
@@ -13,6 +14,7 @@ import { SnapshotReader } from "#store/snapshot.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import type { Store } from "#store/store.ts";
 import type { Calls } from "./calls.ts";
+import { isDiskFull } from "./errors.ts";
 import { formatMemberId } from "./member-id.ts";
 
 const reuseMs = 10_000;
@@ -20,6 +22,9 @@ const idleMs = 30_000;
 const stalledMs = 10_000;
 const unheardMs = 2000;
 const maxOpen = 4;
+/** How long a receiver asks for the same chunk, and how often. The sender keeps its snapshot for longer than this. */
+const resumeMs = 20_000;
+const retryMs = 250;
 
 interface Outgoing {
   snapshot: Snapshot;
@@ -51,7 +56,7 @@ export class SnapshotSender {
     const sameMembers = recent?.reader.note("confState") === store.note("confState");
     if (recent !== undefined && sameMembers && now - recent.openedMs < reuseMs) return recent.snapshot;
     if (this.#open.size >= maxOpen && !this.#makeRoom(now)) throw new SnapshotTemporarilyUnavailableError();
-    const reader = new SnapshotReader(store);
+    const reader = readerOf(store);
     const confState = reader.note("confState");
     if (confState === undefined) {
       reader.close();
@@ -115,6 +120,7 @@ export class SnapshotSender {
 
 /** The snapshot that is coming in, at most one. */
 export class SnapshotReceiver {
+  readonly #clock: Clock;
   readonly #calls: Calls;
   readonly #state: StateDirectory;
   readonly #logger: Logger;
@@ -122,7 +128,8 @@ export class SnapshotReceiver {
   #current: { token: string; writer: SnapshotWriter } | undefined;
   #complete: { token: string; writer: SnapshotWriter } | undefined;
 
-  constructor(calls: Calls, state: StateDirectory, logger: Logger) {
+  constructor(clock: Clock, calls: Calls, state: StateDirectory, logger: Logger) {
+    this.#clock = clock;
     this.#calls = calls;
     this.#state = state;
     this.#logger = logger;
@@ -133,18 +140,29 @@ export class SnapshotReceiver {
     const { token } = snapshot;
     if (this.#current?.token === token || this.#complete?.token === token) return "overtaken";
     this.#drop();
-    const transfer = { token, writer: this.#state.receive() };
+    let writer: SnapshotWriter;
+    try {
+      writer = this.#state.receive();
+    } catch (error) {
+      this.#logger.warn("there is no place for a snapshot", { error: String(error) });
+      return "failed";
+    }
+    const transfer = { token, writer };
     this.#current = transfer;
     this.#logger.info("receiving a snapshot", { from: formatMemberId(from), index: snapshot.metadata.index });
     try {
       for (let at: number | undefined = 0; at !== undefined;) {
         const request: Uint8Array = new ByteWriter().text(token).integer(at).finish();
-        const answer = new ByteReader(await this.#chunk(from, request));
+        const answer = new ByteReader(await this.#chunk(transfer, from, request));
         if (this.#current !== transfer) return "overtaken";
         const next = answer.integer();
         transfer.writer.add(answer.bytes());
         at = next === 0 ? undefined : next;
       }
+      // Before it is the state: a crash right after must find out that it is ahead of the log with good reason.
+      transfer.writer.setNote("received", String(transfer.writer.position.index));
+      // All that needs room happens now, while the old state is still there.
+      transfer.writer.flush();
       this.#current = undefined;
       this.#complete = transfer;
       return "complete";
@@ -168,14 +186,20 @@ export class SnapshotReceiver {
     this.#drop();
   }
 
-  /** A chunk may be asked for again: a lost connection does not end the transfer. */
-  async #chunk(from: NodeId, request: Uint8Array): Promise<Uint8Array> {
-    for (let attempt = 1; ; attempt++) {
+  /** A chunk may be asked for again: a lost connection does not end the transfer, a sender that knows nothing of it does. */
+  async #chunk(transfer: object, from: NodeId, request: Uint8Array): Promise<Uint8Array> {
+    const endMs = this.#clock.monotonicMs() + resumeMs;
+    for (;;) {
       try {
         return await this.#calls.call(from, "chunk", request, 5000);
       } catch (error) {
-        if (attempt === 5) throw error;
+        const unknown = error instanceof StatusError && error.reason === "InternalError";
+        if (unknown || this.#current !== transfer || this.#clock.monotonicMs() >= endMs) throw error;
       }
+      // Without a connection the answer comes at once, and the next connection only in a while.
+      await new Promise<void>((resolve) => {
+        this.#clock.setTimer(retryMs, resolve);
+      });
     }
   }
 
@@ -184,5 +208,15 @@ export class SnapshotReceiver {
     this.#complete?.writer.close();
     this.#current = undefined;
     this.#complete = undefined;
+  }
+}
+
+/** A state whose disk is full is sent another time. */
+function readerOf(store: Store): SnapshotReader {
+  try {
+    return new SnapshotReader(store);
+  } catch (error) {
+    if (isDiskFull(error)) throw new SnapshotTemporarilyUnavailableError();
+    throw error;
   }
 }

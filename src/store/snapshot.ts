@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { ByteReader, ByteWriter, MalformedError } from "./bytes.ts";
 import { checkFormat, supportedFormats } from "./format.ts";
+import { rowChecksum } from "./row-checksum.ts";
 import type { Store, StorePosition } from "./store.ts";
 import type { HistoryRow, Statements } from "./tables.ts";
 import { openDatabase, prepareStatements } from "./tables.ts";
@@ -25,10 +26,14 @@ export interface SnapshotChunk {
 /** A state frozen at one index. Holds a read transaction: close it soon, or the WAL grows. */
 export class SnapshotReader {
   readonly position: StorePosition;
+  readonly #store: Store;
   readonly #database: DatabaseSync;
   readonly #statements: Statements;
 
+  /** Throws when the state can't be committed: its disk is full. */
   constructor(store: Store) {
+    store.commit();
+    this.#store = store;
     if (store.path === ":memory:") {
       this.#database = new DatabaseSync(":memory:");
       this.#database.deserialize(store.serialize());
@@ -45,7 +50,7 @@ export class SnapshotReader {
     return row?.value;
   }
 
-  /** Rows after the row `after` (0: from the start), about `sizeBytes` of them. The first chunk holds the notes too. */
+  /** Rows after the row `after` (0: from the start), about `sizeBytes` of them; throws as `Store.range` does. The first chunk holds the notes too. */
   chunk(after: number, sizeBytes: number): SnapshotChunk {
     const out = new ByteWriter(sizeBytes + 4096);
     const notes = after === 0 ? (this.#statements.allMeta.all() as { name: string; value: string }[]) : [];
@@ -57,7 +62,7 @@ export class SnapshotReader {
       const rows = this.#statements.rowsAfter.all(last, rowsPerRead) as unknown as HistoryRow[];
       ended = rows.length < rowsPerRead;
       for (const row of rows) {
-        writeRow(out, row);
+        writeRow(out, this.#store.checked(row));
         last = row.id;
         if (out.length >= sizeBytes) {
           ended &&= row === rows.at(-1);
@@ -120,7 +125,7 @@ export class SnapshotWriter {
     this.#statements.setMeta.run(name, value);
   }
 
-  /** Brings all of it from the WAL into the file, durably. */
+  /** Brings all of it from the WAL into the file, durably. Throws SQLite's errors for want of room. */
   flush(): void {
     this.database.exec("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE)");
   }
@@ -129,20 +134,23 @@ export class SnapshotWriter {
     if (this.database.isOpen) this.database.close();
   }
 
-  #addRow(row: HistoryRow): void {
+  #addRow(row: SentRow): void {
     const { id, key, revision, create_revision: created, version, lease, value } = row;
-    this.#statements.insertRow.run(id, key, revision, created, version, lease, value);
+    const checksum = rowChecksum(row);
+    this.#statements.insertRow.run(id, key, revision, created, version, lease, value, checksum);
     if (version > 0) this.#statements.setCurrent.run(key, id);
     else this.#statements.removeCurrent.run(key);
   }
 }
 
-function writeRow(out: ByteWriter, row: HistoryRow): void {
+type SentRow = Omit<HistoryRow, "checksum">;
+
+function writeRow(out: ByteWriter, row: SentRow): void {
   out.integer(row.id).key(row.key).integer(row.revision).integer(row.create_revision);
   out.integer(row.version).key(row.lease).bytes(row.value);
 }
 
-function readRow(from: ByteReader): HistoryRow {
+function readRow(from: ByteReader): SentRow {
   return {
     id: from.integer(),
     key: from.key(),

@@ -16,7 +16,7 @@ export interface StateDirectory {
   open(): Store;
   /** A place for a snapshot to come. Whatever was there is dropped. */
   receive(): SnapshotWriter;
-  /** Makes the received snapshot the state, durably, and opens it. The old store must be closed. */
+  /** Makes the received snapshot the state, durably, and opens it. The old store must be closed. Needs no room once it is flushed. */
   adopt(received: SnapshotWriter): Store;
 }
 
