@@ -46,6 +46,7 @@ export class ReplicaState {
     this.#directory = directory;
     this.#events = events;
     this.#store = directory.open();
+    this.#store.onDamage = (error) => events.onFatal(error);
     this.#durableIndex = flushed(this.#store);
     this.readMembership();
   }
@@ -125,6 +126,7 @@ export class ReplicaState {
     this.#held = false;
     this.#checkpointing = false;
     this.#store = this.#directory.adopt(received);
+    this.#store.onDamage = (error) => this.#events.onFatal(error);
     this.#durableIndex = this.#store.position.index;
   }
 

@@ -35,6 +35,7 @@ import { Checkpointer } from "./checkpoint.ts";
 import type { Command } from "./command.ts";
 import { LeaseTable } from "./lease-table.ts";
 import { Moments } from "./moments.ts";
+import { damageOf, rowChecksum } from "./row-checksum.ts";
 import type { HistoryRow, Statements } from "./tables.ts";
 import { endOfKeys, openDatabase, prepareStatements } from "./tables.ts";
 
@@ -102,6 +103,8 @@ export class Store implements TransactionState, WatchHistory {
   readonly #given: StoreParts;
   #checkpointer: Checkpointer | undefined;
   #closed = false;
+  /** Told of a row that is not as it was written, before the error is thrown: whoever reads may not be the one to deal with it. */
+  onDamage: ((error: Error) => void) | undefined;
 
   /** `path` ":memory:" keeps the state in memory. The database is made if it isn't there. One that is given stays its giver's. */
   constructor(path: string, given: StoreParts = {}) {
@@ -174,7 +177,7 @@ export class Store implements TransactionState, WatchHistory {
     return applied;
   }
 
-  /** Linearizability is the caller's business: this reads what has been applied. */
+  /** Linearizability is the caller's business: this reads what has been applied. Throws FatalError "corrupt" for a damaged row. */
   read(request: RangeRequest): RangeResult {
     checkReadRevision(request.revision, this.revision, this.compactRevision);
     return this.range(request);
@@ -198,7 +201,7 @@ export class Store implements TransactionState, WatchHistory {
       count = (counting.get(...bounds) as { count: number }).count;
     }
     const more = request.countOnly === true ? limit !== undefined && count > limit : count > rows.length;
-    return { revision: this.revision, kvs: rows.map(toKeyValue), count, more };
+    return { revision: this.revision, kvs: rows.map((row) => this.#toKeyValue(row)), count, more };
   }
 
   hasLease(id: string): boolean {
@@ -244,6 +247,14 @@ export class Store implements TransactionState, WatchHistory {
       events.push(this.#toEvent(row));
     }
     return { events, upTo };
+  }
+
+  /** The row, if it is as it was written. Throws FatalError "corrupt" otherwise. */
+  checked(row: HistoryRow): HistoryRow {
+    const damage = damageOf(row);
+    if (damage === undefined) return row;
+    if (!this.#closed) this.onDamage?.(damage);
+    throw damage;
   }
 
   /** A named value beside the keys, or undefined. */
@@ -417,18 +428,14 @@ export class Store implements TransactionState, WatchHistory {
 
   #current(key: string): KeyValue | undefined {
     const row = this.#statements.currentOne.get(key) as HistoryRow | undefined;
-    return row === undefined ? undefined : toKeyValue(row);
+    return row === undefined ? undefined : this.#toKeyValue(row);
   }
 
   #append(kv: KeyValue): number | bigint {
-    return this.#statements.insertHistory.run(
-      kv.key,
-      kv.modRevision,
-      kv.createRevision,
-      kv.version,
-      kv.lease,
-      kv.value,
-    ).lastInsertRowid;
+    const { key, modRevision: revision, createRevision: created, version, lease, value } = kv;
+    const checksum = rowChecksum({ key, revision, create_revision: created, version, lease, value });
+    return this.#statements.insertHistory.run(key, revision, created, version, lease, value, checksum)
+      .lastInsertRowid;
   }
 
   #changes(request: WatchRequest, from: number, upTo: number): Iterable<HistoryRow> {
@@ -440,13 +447,18 @@ export class Store implements TransactionState, WatchHistory {
   }
 
   #toEvent(row: HistoryRow): WatchEvent {
+    this.checked(row);
     const kv = row.version === 0 ? tombstone(row.key, row.revision) : toKeyValue(row);
     const type = row.version === 0 ? "delete" : "put";
     if (row.version === 1) return { type, kv };
     const previous = this.#statements.previous.get(row.key, row.revision) as HistoryRow | undefined;
     return previous === undefined || previous.version === 0
       ? { type, kv }
-      : { type, kv, previous: toKeyValue(previous) };
+      : { type, kv, previous: this.#toKeyValue(previous) };
+  }
+
+  #toKeyValue(row: HistoryRow): KeyValue {
+    return toKeyValue(this.checked(row));
   }
 }
 

@@ -19,6 +19,8 @@ export interface HistoryRow {
   version: number;
   lease: string;
   value: Uint8Array;
+  /** See row-checksum.ts. Null where it can't be compared: rows without their values, and those of an older release. */
+  checksum: number | null;
 }
 
 /**
@@ -44,14 +46,23 @@ export function openDatabase(path: string): DatabaseSync {
       create_revision INTEGER NOT NULL,
       version INTEGER NOT NULL,
       lease TEXT NOT NULL,
-      value BLOB NOT NULL
+      value BLOB NOT NULL,
+      checksum INTEGER
     );
     CREATE UNIQUE INDEX IF NOT EXISTS history_by_key ON history (key, revision);
     CREATE INDEX IF NOT EXISTS history_by_revision ON history (revision);
     CREATE INDEX IF NOT EXISTS history_by_lease ON history (lease) WHERE lease <> '0';
     CREATE TABLE IF NOT EXISTS current (key TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
   `);
+  addChecksums(database);
   return database;
+}
+
+/** A state from before there were checksums of rows gets the column, with nothing in it: no other format, a release that knows none of it goes on with it. */
+function addChecksums(database: DatabaseSync): void {
+  const columns = database.prepare("SELECT name FROM pragma_table_info('history')").all();
+  if (!columns.some(({ name }) => name === "checksum"))
+    database.exec("ALTER TABLE history ADD COLUMN checksum INTEGER");
 }
 
 /** The layout of the tables has a number of its own, in SQLite's header: it says whether the rest can be read at all. */
@@ -72,8 +83,9 @@ export function prepareStatements(database: DatabaseSync): Statements {
   ) as Statements;
 }
 
-const columns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, h.value";
-const keyColumns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, x'' AS value";
+const columns = "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, h.value, h.checksum";
+const keyColumns =
+  "h.id, h.key, h.revision, h.create_revision, h.version, h.lease, x'' AS value, NULL AS checksum";
 const newestUpTo =
   "h.revision = (SELECT max(n.revision) FROM history n WHERE n.key = h.key AND n.revision <= ?)";
 
@@ -91,9 +103,9 @@ const queries = {
   changesOfKey: `SELECT ${columns} FROM history h WHERE h.key = ? AND h.revision >= ? AND h.revision <= ? ORDER BY h.revision`,
   rowsAfter: `SELECT ${columns} FROM history h WHERE h.id > ? ORDER BY h.id LIMIT ?`,
   insertHistory:
-    "INSERT INTO history (key, revision, create_revision, version, lease, value) VALUES (?, ?, ?, ?, ?, ?)",
+    "INSERT INTO history (key, revision, create_revision, version, lease, value, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)",
   insertRow:
-    "INSERT INTO history (id, key, revision, create_revision, version, lease, value) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "INSERT INTO history (id, key, revision, create_revision, version, lease, value, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
   setCurrent: "INSERT INTO current (key, id) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET id = excluded.id",
   removeCurrent: "DELETE FROM current WHERE key = ?",
   compactCandidates:
