@@ -127,13 +127,13 @@ export class PeerFrames {
 
   /** Well-formed, but perhaps against all that this member knows: then either of the two has lost something. */
   #step(message: Message): void {
-    const { node, onError } = this.#to;
+    const { node } = this.#to;
     try {
       node.step(message);
     } catch (error) {
       const sender = formatMemberId(message.from);
       const what = `the ${message.type} of member ${sender} contradicts this member's log`;
-      onError(new Error(`${what}: ${(error as Error).message}`, { cause: error }));
+      this.#to.onError(new Error(`${what}: ${(error as Error).message}`, { cause: error }));
     }
   }
 
