@@ -56,7 +56,7 @@ export class SnapshotSender {
     const sameMembers = recent?.reader.note("confState") === store.note("confState");
     if (recent !== undefined && sameMembers && now - recent.openedMs < reuseMs) return recent.snapshot;
     if (this.#open.size >= maxOpen && !this.#makeRoom(now)) throw new SnapshotTemporarilyUnavailableError();
-    const reader = readerOf(store);
+    const reader = new SnapshotReader(store);
     const confState = reader.note("confState");
     if (confState === undefined) {
       reader.close();
@@ -208,15 +208,5 @@ export class SnapshotReceiver {
     this.#complete?.writer.close();
     this.#current = undefined;
     this.#complete = undefined;
-  }
-}
-
-/** A state whose disk is full is sent another time. */
-function readerOf(store: Store): SnapshotReader {
-  try {
-    return new SnapshotReader(store);
-  } catch (error) {
-    if (isDiskFull(error)) throw new SnapshotTemporarilyUnavailableError();
-    throw error;
   }
 }

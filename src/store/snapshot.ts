@@ -30,9 +30,7 @@ export class SnapshotReader {
   readonly #database: DatabaseSync;
   readonly #statements: Statements;
 
-  /** Throws when the state can't be committed: its disk is full. */
   constructor(store: Store) {
-    store.commit();
     this.#store = store;
     if (store.path === ":memory:") {
       this.#database = new DatabaseSync(":memory:");
