@@ -14,7 +14,6 @@ import { SnapshotReader } from "#store/snapshot.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import type { Store } from "#store/store.ts";
 import type { Calls } from "./calls.ts";
-import { isDiskFull } from "./errors.ts";
 import { formatMemberId } from "./member-id.ts";
 
 const reuseMs = 10_000;
