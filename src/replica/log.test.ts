@@ -139,6 +139,27 @@ test("a log that a snapshot overtook begins behind it", async () => {
   assert.deepEqual([again.firstIndex, again.lastIndex, again.term(100)], [101, 101, 3]);
 });
 
+test("an older compaction that shares a flush with a snapshot does not bring the beginning back", async () => {
+  const disk = new MemoryDisk();
+  const { log } = open(disk);
+  await write(log, { entries: [entry(1), entry(2), entry(3)] });
+  disk.held = [];
+  const done = [
+    write(log, { entries: [entry(4)] }),
+    write(log, { reset: { index: 100, term: 3 } }),
+    write(log, { compact: { index: 2, term: 1 } }),
+    write(log, { entries: [entry(101, 3)] }),
+  ];
+  while (log.lastIndex < 101) {
+    disk.held.shift()?.();
+    await new Promise(setImmediate);
+  }
+  await Promise.all(done);
+  disk.powerCut();
+  const { log: again } = open(disk);
+  assert.deepEqual([again.firstIndex, again.lastIndex, again.term(100)], [101, 101, 3]);
+});
+
 test("a power cut at any byte of the last write loses that write and nothing else", async () => {
   for (let torn = 0; torn < 700; torn += 8) {
     const disk = new MemoryDisk();

@@ -239,10 +239,11 @@ export class ReplicaLog {
       }
       // Whoever has a membership change must know, after a crash too, that the one before is committed.
       stateChanged ||= write.entries.some((entry) => entry.type === "confChange");
-      if (write.reset !== undefined || write.compact !== undefined) {
-        const at = write.reset ?? write.compact;
-        state.compactIndex = at?.index ?? 0;
-        state.compactTerm = at?.term ?? 0;
+      const at = write.reset ?? write.compact;
+      // A compaction may have waited behind a snapshot that goes further.
+      if (at !== undefined && (write.reset !== undefined || at.index > state.compactIndex)) {
+        state.compactIndex = at.index;
+        state.compactTerm = at.term;
         stateChanged = true;
         records.push({ type: "state", payload: statePayload(state, write.reset !== undefined) });
       }
