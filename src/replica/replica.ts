@@ -263,7 +263,12 @@ export class Replica {
     validateTransaction({ compare: [], success: [{ type: "range", request }], failure: [] });
     if (request.serializable !== true) await this.readBarrier();
     if (this.#stopped) throw stoppedError();
-    return this.store.read(request);
+    try {
+      return this.store.read(request);
+    } catch (error) {
+      // A damaged row has ended the replica, and why is its node's business.
+      throw this.#stopped ? stoppedError() : error;
+    }
   }
 
   async readRevision(): Promise<number> {
