@@ -20,6 +20,7 @@ export const regressions: Record<"core" | "replica", Regression[]> = {
   replica: [
     { seed: 13, story: "what was left of a torn batch was taken for damage, once the log had gone on" },
     { seed: 51, story: "a snapshot whose notes filled a chunk came without rows" },
+    { seed: 856, story: "a compaction that waited behind a snapshot took the log's beginning back" },
     { seed: 36, story: "a late copy of a forwarded write was taken again" },
   ],
 };

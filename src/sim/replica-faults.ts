@@ -52,7 +52,14 @@ export const replicaFaults: Record<string, ReplicaFault> = {
   },
   "a snapshot ends after its first part": { install: cutSnapshots, only: ["crash", "isolate", "newDisk"] },
   "a lost copy comes back under its old id": { sabotage: reuseId, only: ["newDisk", "isolate"] },
-  "a flipped bit of the state goes unnoticed": { sabotage: rotState, only: ["crash", "powerCut"] },
+  "a flipped bit of the state ends the replica": {
+    sabotage: ({ node, state }) => void (node ?? state.rot()),
+    only: ["crash", "powerCut"],
+  },
+  "a flipped bit of the state goes unnoticed": {
+    sabotage: ({ node, state }) => void (node ?? state.rot(true)),
+    only: ["crash", "powerCut"],
+  },
 };
 
 type Method = (...args: never[]) => unknown;
@@ -174,8 +181,4 @@ function cutSnapshots(): () => void {
 
 function reuseId(machine: ReplicaMachine): void {
   machine.keepsIdWithoutCopy = true;
-}
-
-function rotState(machine: ReplicaMachine): void {
-  if (machine.node === undefined) machine.state.rot();
 }

@@ -77,8 +77,11 @@ export class SimulatedState {
     this.#flushed = undefined;
   }
 
-  /** Flips a bit of a key's newest value; the machine must be down. False if there is none. */
-  rot(): boolean {
+  /**
+   * Flips a bit of a key's newest value; the machine must be down. False if there is none. Unnoticed: the row's
+   * checksum goes with it, as if there were none.
+   */
+  rot(isUnnoticed = false): boolean {
     const row = this.#database
       ?.prepare(
         "SELECT h.id, h.value FROM current c JOIN history h ON h.id = c.id WHERE length(h.value) > 0 ORDER BY random_rank(h.id) LIMIT 1".replace(
@@ -91,6 +94,7 @@ export class SimulatedState {
     const at = this.#random.integer(row.value.length);
     row.value[at] = (row.value[at] ?? 0) ^ (1 << this.#random.integer(8));
     this.#database.prepare("UPDATE history SET value = ? WHERE id = ?").run(row.value, row.id);
+    if (isUnnoticed) this.#database.prepare("UPDATE history SET checksum = NULL WHERE id = ?").run(row.id);
     this.#flushed = this.#database.serialize();
     return true;
   }
