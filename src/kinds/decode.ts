@@ -4,6 +4,7 @@
  * scalars and embedded structs get their zero value, quantities and times become canonical.
  * It works on values; duplicate keys of a JSON text are found in `json-document.ts`.
  */
+import { setMember } from "#base/member.ts";
 import {
   isNullString,
   isNullTime,
@@ -205,12 +206,11 @@ class Decoder {
     if (this.#stores) members.sort(([left], [right]) => (left < right ? -1 : 1));
     for (const [key, each] of members) {
       const inner = { ...place, path: `${place.path}.${key}` };
-      result[key] =
-        each === null
-          ? zeroItem(items)
-          : (this.#value(each, items, inner, definition, property) ?? zeroItem(items));
+      let decoded = each === null ? undefined : this.#value(each, items, inner, definition, property);
+      decoded ??= zeroItem(items);
       // Lists of resources know nothing finer than thousandths.
-      if (isQuantity && typeof result[key] === "string") result[key] = roundToMilli(result[key]);
+      if (isQuantity && typeof decoded === "string") decoded = roundToMilli(decoded);
+      setMember(result, key, decoded);
     }
     return result;
   }

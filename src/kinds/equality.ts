@@ -1,5 +1,7 @@
 /** Deep equality and copies of plain JSON values. Null, undefined, and empty lists and maps are alike, as in upstream's semantic equality. */
 
+import { setMember } from "#base/member.ts";
+
 export function deepEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (isEmpty(a) && isEmpty(b)) return true;
@@ -10,8 +12,11 @@ export function deepEqual(a: unknown, b: unknown): boolean {
   }
   const left = a as Record<string, unknown>;
   const right = b as Record<string, unknown>;
-  for (const key of Object.keys(left)) if (!deepEqual(left[key], right[key])) return false;
-  for (const key of Object.keys(right)) if (!(key in left) && !deepEqual(undefined, right[key])) return false;
+  const of = (owner: Record<string, unknown>, key: string): unknown =>
+    Object.hasOwn(owner, key) ? owner[key] : undefined;
+  for (const key of Object.keys(left)) if (!deepEqual(left[key], of(right, key))) return false;
+  for (const key of Object.keys(right))
+    if (!Object.hasOwn(left, key) && !deepEqual(undefined, right[key])) return false;
   return true;
 }
 
@@ -20,7 +25,7 @@ export function copyOf<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((each: unknown) => copyOf(each)) as T;
   const result: Record<string, unknown> = {};
-  for (const [key, each] of Object.entries(value)) result[key] = copyOf(each);
+  for (const [key, each] of Object.entries(value)) setMember(result, key, copyOf(each));
   return result as T;
 }
 

@@ -2,6 +2,7 @@
  * The annotation that client-side apply keeps its last configuration in. A server-side apply by kubectl
  * may take over the fields that it records, and keeps it up to date.
  */
+import { setMember } from "#base/member.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { isObject, own } from "#api/patch/json.ts";
@@ -55,7 +56,7 @@ function sortedJson(value: unknown): string {
   return JSON.stringify(value, (_key, member: unknown) => {
     if (!isObject(member)) return member;
     const sorted: JsonObject = {};
-    for (const key of Object.keys(member).sort()) sorted[key] = member[key];
+    for (const key of Object.keys(member).sort()) setMember(sorted, key, member[key]);
     return sorted;
   });
 }

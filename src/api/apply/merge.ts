@@ -2,6 +2,7 @@
  * Merging an applied configuration into the live object, and taking fields out of an object, by schema.
  * Results share subtrees with their inputs. Rules: sigs.k8s.io/structured-merge-diff, package typed.
  */
+import { setMember } from "#base/member.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { isObject } from "#api/patch/json.ts";
 import type { JsonObject } from "#api/patch/json.ts";
@@ -28,10 +29,14 @@ export function mergeConfig(
     if (Object.keys(left).length === 0 && Object.keys(right).length === 0) return config;
     const result: JsonObject = {};
     for (const key of Object.keys(left))
-      result[key] = Object.hasOwn(right, key)
-        ? mergeConfig(left[key], right[key], memberOrDeduced(schema, key, lookup), lookup)
-        : left[key];
-    for (const key of Object.keys(right)) if (!Object.hasOwn(left, key)) result[key] = right[key];
+      setMember(
+        result,
+        key,
+        Object.hasOwn(right, key)
+          ? mergeConfig(left[key], right[key], memberOrDeduced(schema, key, lookup), lookup)
+          : left[key],
+      );
+    for (const key of Object.keys(right)) if (!Object.hasOwn(left, key)) setMember(result, key, right[key]);
     return result;
   }
   if ((shape === "set" || shape === "keyed-list") && schema !== undefined) {
@@ -104,10 +109,10 @@ export function removeFields(
     const result: JsonObject = {};
     for (const key of Object.keys(value)) {
       const node = set[`f:${key}`];
-      if (node === undefined) result[key] = value[key];
+      if (node === undefined) setMember(result, key, value[key]);
       else if (!isMember(node)) {
         const kept = removeFields(value[key], node, memberOrDeduced(schema, key, lookup), lookup);
-        if (kept !== undefined) result[key] = kept;
+        if (kept !== undefined) setMember(result, key, kept);
       }
     }
     return Object.keys(result).length === 0 ? undefined : result;

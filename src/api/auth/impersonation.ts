@@ -105,8 +105,8 @@ function impersonatedUser(
   } else if (!all.includes("system:authenticated") && !all.includes("system:unauthenticated")) {
     all.push("system:authenticated");
   }
-  const extras: Record<string, string[]> = {};
-  for (const [key, value] of extra) (extras[key] ??= []).push(value);
+  const grouped = Map.groupBy(extra, ([key]) => key);
+  const extras = Object.fromEntries([...grouped].map(([key, all]) => [key, all.map(([, value]) => value)]));
   return {
     name,
     groups: all,

@@ -41,9 +41,10 @@ export function registerUrls(environment: Environment): void {
       part((url) => url.pathname),
     )
     .registerFunction("kubernetes.URL.getQuery(): map<string, list<string>>", (value: CelUrl) => {
-      const query: Record<string, string[]> = {};
-      for (const [key, text] of value.url.searchParams) (query[key] ??= []).push(text);
-      return query;
+      const { searchParams } = value.url;
+      return Object.fromEntries(
+        [...new Set(searchParams.keys())].map((key) => [key, searchParams.getAll(key)]),
+      );
     });
 }
 

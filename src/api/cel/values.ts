@@ -2,6 +2,7 @@
  * JSON values as CEL sees them: integers are 64-bit, times and bytes have types of their own, and fields
  * whose names are not CEL identifiers go by escaped names (k8s.io/apiserver, pkg/cel/escaping).
  */
+import { setMember } from "#base/member.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { isObject, own } from "#api/patch/json.ts";
 
@@ -18,9 +19,13 @@ export function toCel(value: unknown, schema?: Schema): unknown {
       const name = escapeName(key);
       if (name !== undefined) result[name] = toCel(value[key], property);
     } else
-      result[key] = toCel(
-        value[key],
-        typeof schema?.additionalProperties === "object" ? schema.additionalProperties : undefined,
+      setMember(
+        result,
+        key,
+        toCel(
+          value[key],
+          typeof schema?.additionalProperties === "object" ? schema.additionalProperties : undefined,
+        ),
       );
   }
   return result;

@@ -2,6 +2,7 @@
  * Decoding of custom resources: fields that the schema does not know are dropped (and named, for field
  * validation), metadata is decoded as upstream's ObjectMeta; and the defaulting of the schema.
  */
+import { setMember } from "#base/member.ts";
 import { decode } from "#kinds/decode.ts";
 import type { Decoded } from "#kinds/decode.ts";
 import type { Schema } from "#kinds/schema.ts";
@@ -38,8 +39,8 @@ class Pruner {
         const known =
           own(schema.properties, key) ??
           (typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined);
-        if (known !== undefined) result[key] = this.#value(member, known, memberPath);
-        else if (keepsUnknown) result[key] = cloneJson(member);
+        if (known !== undefined) setMember(result, key, this.#value(member, known, memberPath));
+        else if (keepsUnknown) setMember(result, key, cloneJson(member));
         else this.unknownFields.push(memberPath);
       }
     }
@@ -82,8 +83,9 @@ export function applySchemaDefaults(value: unknown, schema: Schema): void {
   for (const key of Object.keys(properties ?? {})) {
     const property = properties?.[key];
     if (property?.default === undefined) continue;
-    if (value[key] === undefined || (value[key] === null && property.nullable !== true))
-      value[key] = cloneJson(property.default);
+    const given = own(value, key);
+    if (given === undefined || (given === null && property.nullable !== true))
+      setMember(value, key, cloneJson(property.default));
   }
   for (const key of Object.keys(value)) {
     const known =

@@ -4,6 +4,7 @@
  * null passes on a missing member. Why a patch does not apply is not told, as upstream does not either.
  */
 import { StatusError } from "#base/errors.ts";
+import { setMember } from "#base/member.ts";
 import { cloneJson, equalJson, isObject, own } from "./json.ts";
 import type { JsonObject } from "./json.ts";
 
@@ -149,7 +150,7 @@ function sortInPlace(container: unknown): void {
   const members = Object.entries(container).sort(([left], [right]) => (left < right ? -1 : 1));
   for (const [key, value] of members) {
     delete container[key];
-    container[key] = value;
+    setMember(container, key, value);
   }
 }
 
@@ -168,7 +169,7 @@ function add(place: Place | undefined, value: unknown): boolean {
   if (place === undefined) return false;
   const { container, key } = place;
   if (!Array.isArray(container)) {
-    container[key] = value;
+    setMember(container, key, value);
     return true;
   }
   if (key === "-") {
@@ -185,7 +186,7 @@ function replace(place: Place | undefined, value: unknown): boolean {
   if (place === undefined) return false;
   const { container, key } = place;
   if (!Array.isArray(container)) {
-    container[key] = value;
+    setMember(container, key, value);
     return true;
   }
   const index = indexWithin(key, container.length);

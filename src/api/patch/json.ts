@@ -1,5 +1,7 @@
 /** JSON values as decoded by JSON.parse: copying, comparing, safe lookup. Knows nothing of Kubernetes. */
 
+import { setMember } from "#base/member.ts";
+
 export type JsonObject = Record<string, unknown>;
 
 export function isObject(value: unknown): value is JsonObject {
@@ -14,7 +16,7 @@ export function own<T>(object: Record<string, T> | undefined, key: string): T | 
 /** The same object with its members in the order of their keys, as Go writes maps. */
 export function sortedByKey(object: JsonObject): JsonObject {
   const sorted: JsonObject = {};
-  for (const key of Object.keys(object).sort()) sorted[key] = object[key];
+  for (const key of Object.keys(object).sort()) setMember(sorted, key, object[key]);
   return sorted;
 }
 
@@ -23,7 +25,7 @@ export function cloneJson<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(cloneJson) as T;
   const copy: JsonObject = {};
-  for (const key of Object.keys(value)) copy[key] = cloneJson((value as JsonObject)[key]);
+  for (const key of Object.keys(value)) setMember(copy, key, cloneJson((value as JsonObject)[key]));
   return copy as T;
 }
 

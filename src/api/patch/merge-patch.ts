@@ -1,5 +1,6 @@
 /** JSON merge patch (RFC 7386): objects merge member by member, null removes, all else replaces. Objects that the patch names come out sorted. */
 import { StatusError } from "#base/errors.ts";
+import { setMember } from "#base/member.ts";
 import { cloneJson, isObject, own, sortedByKey } from "./json.ts";
 import type { JsonObject } from "./json.ts";
 
@@ -25,13 +26,14 @@ function pruned(value: unknown): unknown {
 function merge(doc: unknown, patch: JsonObject): JsonObject {
   const result: JsonObject = {};
   if (isObject(doc)) {
-    for (const key of Object.keys(doc)) if (!Object.hasOwn(patch, key)) result[key] = cloneJson(doc[key]);
+    for (const key of Object.keys(doc))
+      if (!Object.hasOwn(patch, key)) setMember(result, key, cloneJson(doc[key]));
   }
   const base = isObject(doc) ? doc : undefined;
   for (const key of Object.keys(patch)) {
     const value = patch[key];
     if (value === null) continue;
-    result[key] = isObject(value) ? merge(own(base, key), value) : pruned(value);
+    setMember(result, key, isObject(value) ? merge(own(base, key), value) : pruned(value));
   }
   return sortedByKey(result);
 }

@@ -5,6 +5,7 @@
  * "preserve order in strategic merge patch".
  */
 import { StatusError } from "#base/errors.ts";
+import { setMember } from "#base/member.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import { elementSchema, memberSchema, resolveSchema } from "#api/apply/schema-tree.ts";
@@ -64,17 +65,24 @@ function mergeMap(
       if (isDeletion) continue;
       const cleaned = withoutDirectives(value);
       if (cleaned === undefined) delete original[key];
-      else original[key] = cleaned;
+      else setMember(original, key, cleaned);
       continue;
     }
     const fieldSchema = memberSchema(schema, key, lookup);
     const strategy = patchStrategy(fieldSchema);
     if (isObject(current) && isObject(value))
-      original[key] = strategy === "replace" ? value : mergeMap(current, value, fieldSchema, lookup);
+      setMember(
+        original,
+        key,
+        strategy === "replace" ? value : mergeMap(current, value, fieldSchema, lookup),
+      );
     else if (Array.isArray(current) && Array.isArray(value))
-      original[key] =
-        strategy === "merge" ? mergeList(current, value, fieldSchema, lookup, isDeletion) : value;
-    else original[key] = value;
+      setMember(
+        original,
+        key,
+        strategy === "merge" ? mergeList(current, value, fieldSchema, lookup, isDeletion) : value,
+      );
+    else setMember(original, key, value);
   }
   return original;
 }
@@ -135,7 +143,7 @@ function applyElementOrders(
           ? mergeList([...current], change, fieldSchema, lookup, false)
           : change;
     requireSameElementTypes(current ?? [], change ?? []);
-    original[key] = orderElements(merged, order, current ?? [], mergeKey);
+    setMember(original, key, orderElements(merged, order, current ?? [], mergeKey));
     delete patch[key];
   }
 }
@@ -288,7 +296,7 @@ function withoutDirectives(value: unknown): unknown {
     const member = value[key];
     if (member === null) continue;
     const cleaned = withoutDirectives(member);
-    if (cleaned !== undefined) result[key] = cleaned;
+    if (cleaned !== undefined) setMember(result, key, cleaned);
   }
   // An element that was nothing but `$patch: replace` is a mark, not an element.
   return Object.hasOwn(value, directive) && Object.keys(result).length === 0 ? undefined : result;

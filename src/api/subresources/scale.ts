@@ -3,6 +3,7 @@
  * its replicas back into the object.
  */
 import { StatusError } from "#base/errors.ts";
+import { setMember } from "#base/member.ts";
 import { decode } from "#kinds/decode.ts";
 import { invalid, invalidError } from "#kinds/field-error.ts";
 import type { ScaleDescription } from "#kinds/kind.ts";
@@ -12,7 +13,7 @@ import type { KubeObject } from "#kinds/object.ts";
 import { findSchema } from "#kinds/schemas.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { applyPatch, updateManagedFields } from "../apply/managed-fields.ts";
-import { isObject, sortedByKey } from "../patch/json.ts";
+import { isObject, own, sortedByKey } from "../patch/json.ts";
 import { applyJsonPatch } from "../patch/json-patch.ts";
 import { applyMergePatch } from "../patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "../patch/strategic.ts";
@@ -250,7 +251,7 @@ function getPath(object: unknown, path: string): unknown {
   let current: unknown = object;
   for (const step of path.split(".").filter((each) => each !== "")) {
     if (typeof current !== "object" || current === null) return undefined;
-    current = (current as Record<string, unknown>)[step];
+    current = own(current as Record<string, unknown>, step);
   }
   return current;
 }
@@ -261,14 +262,14 @@ function setPath(object: KubeObject, path: string, value: unknown): void {
   if (last === undefined) return;
   let current = object as Record<string, unknown>;
   for (const step of steps) {
-    const next = current[step];
+    const next = own(current, step);
     if (typeof next === "object" && next !== null) current = next as Record<string, unknown>;
     else {
       const made: Record<string, unknown> = {};
-      current[step] = made;
+      setMember(current, step, made);
       current = made;
     }
   }
   if (value === undefined) delete current[last];
-  else current[last] = value;
+  else setMember(current, last, value);
 }

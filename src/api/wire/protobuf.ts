@@ -5,6 +5,7 @@
  * The wire does not tell a zero value from an absent one: Go writes every field that isn't a pointer. A
  * zero is kept only for fields that are pointers upstream, where it means something.
  */
+import { setMember } from "#base/member.ts";
 import { StatusError } from "#base/errors.ts";
 import { isProtobufEnvelope, messageFields } from "#kinds/protobuf.ts";
 import type { MessageField } from "#kinds/protobuf.ts";
@@ -72,7 +73,7 @@ function decodeMessage(name: string, bytes: Uint8Array): Json {
     if (field.form === "map") {
       const map = (object[field.name] ??= {}) as Json;
       const [key, entry] = decodeMapEntry(field.type, content);
-      map[key] = entry;
+      setMember(map, key, entry);
       continue;
     }
     const decoded = decodeValue(field.type, content, value);
