@@ -177,7 +177,8 @@ class ListWatch<T extends KubeObject> implements IndexedInformer<T> {
       const leftMs = silenceLimitMs - (clock.monotonicMs() - lastSignMs);
       silent = leftMs <= 0;
       if (silent) abort.abort();
-      else timer = clock.setTimer(leftMs, check);
+      // A rest of a fraction too small for the clock to show would come back at the same time for ever.
+      else timer = clock.setTimer(Math.ceil(leftMs), check);
     };
     let timer = clock.setTimer(silenceLimitMs, check);
     const onStop = (): void => abort.abort();
