@@ -34,6 +34,15 @@ export function validateDefinition(crd: CustomResourceDefinition): FieldError[] 
   const strategy = spec.conversion?.strategy ?? "None";
   if (strategy !== "None" && strategy !== "Webhook")
     errors.push(notSupported("spec.conversion.strategy", strategy, ["None", "Webhook"]));
+  // Between versions, a webhook that is not called would give clients objects of the wrong form.
+  if (strategy === "Webhook" && (spec.versions ?? []).length > 1)
+    errors.push(
+      invalid(
+        "spec.conversion.strategy",
+        strategy,
+        "conversion by webhook between several versions is not implemented",
+      ),
+    );
   if (crd.status !== undefined)
     errors.push(...validateStoredVersions(crd.status.storedVersions ?? [], spec.versions ?? []));
   return errors;
