@@ -3,6 +3,7 @@
  * the API, what runs comes from the runtime; a pod that only the runtime knows is stopped and removed,
  * one that both know is adopted as it is.
  */
+import { kubernetesVersion } from "#base/version.ts";
 import { mkdir, readFile } from "node:fs/promises";
 import type { Clock, Logger, Random, Timer } from "#base/ports.ts";
 import { createEventRecorder } from "#client/event-recorder.ts";
@@ -97,7 +98,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   return agent;
 }
 
-const defaultVersion = "v1.32.13+trivet.0.1.0";
 const mebibyte = 1024 * 1024;
 const logCheckMs = 10_000;
 
@@ -336,7 +336,7 @@ class NodeAgent implements Agent {
       maxPods: maxPods ?? 110,
       reservedMemoryBytes: reservedMemoryBytes ?? 100 * mebibyte,
       runtimeVersion: this.#runtimeVersion,
-      version: version ?? defaultVersion,
+      version: version ?? kubernetesVersion,
       ...this.#machine,
     };
     return nodeStatus(facts, { problem: this.#problem, ...load }, images, old, clock.nowMs());

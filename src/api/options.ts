@@ -51,5 +51,3 @@ export interface ListenOptions {
   /** PEM of the authority whose client certificates are identities. */
   clientCa: string;
 }
-
-export const gitVersion = "v1.32.13+trivet.0.1.0";

@@ -35,7 +35,7 @@ import type { NodePaths } from "./paths.ts";
 import { nodePaths } from "./paths.ts";
 import { startRoleEvents } from "./role-events.ts";
 import type { Running } from "./serve.ts";
-import { version } from "./version.ts";
+import { version } from "#base/version.ts";
 
 const nodes: ResourceName = { group: "", version: "v1", plural: "nodes" };
 const masters: HttpUser = { name: "system:trivet", groups: ["system:masters", "system:authenticated"] };

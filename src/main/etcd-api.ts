@@ -8,7 +8,7 @@ import type { NodePki } from "#cluster/pki.ts";
 import { writeBackup } from "#replica/backup-file.ts";
 import type { ReplicaHandle } from "#replica/types.ts";
 import type { Running } from "./serve.ts";
-import { version } from "./version.ts";
+import { version } from "#base/version.ts";
 
 export interface NodeEtcdApiOptions {
   dataDir: string;

@@ -21,7 +21,7 @@ import { startNetwork } from "#network/start.ts";
 import type { Network } from "#network/start.ts";
 import type { NodePaths } from "./paths.ts";
 import type { Running } from "./serve.ts";
-import { kubernetesVersion } from "./version.ts";
+import { kubernetesVersion } from "#base/version.ts";
 
 export interface NodeComponentsOptions {
   identity: NodeIdentity;

@@ -4,7 +4,7 @@ import type { CommandContext } from "#cli/context.ts";
 import { Progress } from "#cli/progress.ts";
 import { createProgram, runProgram } from "#cli/program.ts";
 import { addLabCommands } from "#lab/program.ts";
-import { version } from "./version.ts";
+import { version } from "#base/version.ts";
 
 const context: CommandContext = {
   launcher: join(process.env["TRIVET_ROOT"] ?? new URL("../..", import.meta.url).pathname, "trivet"),

@@ -10,7 +10,7 @@ import { startReplica } from "#replica/start-replica.ts";
 import { composeWitnessStatus } from "./node-status.ts";
 import { nodePaths } from "./paths.ts";
 import type { Running } from "./serve.ts";
-import { version } from "./version.ts";
+import { version } from "#base/version.ts";
 
 export async function startWitness(
   dataDir: string,

@@ -8,7 +8,7 @@ import { readWorkerPki } from "#cluster/pki.ts";
 import { startNodeComponents } from "./node-components.ts";
 import { nodePaths } from "./paths.ts";
 import type { Running } from "./serve.ts";
-import { version } from "./version.ts";
+import { version } from "#base/version.ts";
 
 export async function startWorker(dataDir: string, identity: NodeIdentity, logger: Logger): Promise<Running> {
   const pki = readWorkerPki(dataDir);

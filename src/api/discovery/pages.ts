@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import type { HttpResponse } from "#base/http.ts";
+import { kubernetesVersion } from "#base/version.ts";
 import type { ApiRequest } from "../api-core.ts";
 import type { WatchHub } from "../cache/watch-hub.ts";
-import { gitVersion } from "../options.ts";
 import type { ResourceRegistry } from "../registry.ts";
 import { methodNotAllowedOnPath, noSuchResource } from "../status.ts";
 import type { ServiceAccountTokens } from "../auth/service-account-tokens.ts";
@@ -174,7 +174,7 @@ export class DiscoveryPages {
 const versionInfo = {
   major: "1",
   minor: "32",
-  gitVersion,
+  gitVersion: kubernetesVersion,
   gitCommit: "",
   gitTreeState: "clean",
   buildDate: "1970-01-01T00:00:00Z",
