@@ -177,7 +177,8 @@ async function startLatency(): Promise<string[]> {
     informer.onChange((object) => {
       const name = object?.metadata.name ?? "";
       const at = began.get(name);
-      if (at === undefined || (object?.["status"] as { phase?: string }).phase !== "Running") return;
+      const status = object?.["status"] as { phase?: string } | undefined;
+      if (at === undefined || status?.phase !== "Running") return;
       began.delete(name);
       took.push(performance.now() - at);
     });

@@ -40,7 +40,11 @@ export async function startControlPlane(options: {
   const manager = startManager({
     client,
     onLeadership(callback) {
-      void Promise.resolve(options.leads).then(() => callback({ leading: true, term: 1 }));
+      const begin = async (): Promise<void> => {
+        await options.leads;
+        callback({ leading: true, term: 1 });
+      };
+      void begin();
       return () => undefined;
     },
     clock: systemClock,
