@@ -1,13 +1,11 @@
 /** Requests that no client should send: each is answered as what it is, and the server goes on. */
 import assert from "node:assert/strict";
-import { generateKeyPairSync, randomBytes, randomInt } from "node:crypto";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
 import { MemoryBackend } from "#base/memory-backend.ts";
 import type { Logger } from "#base/ports.ts";
-import { allKinds } from "#kinds/all.ts";
-import { createApiServer } from "./server.ts";
 import type { ApiServer } from "./server.ts";
+import { testServer } from "./server.test-suite.ts";
 
 const failures: string[] = [];
 const logger: Logger = {
@@ -16,30 +14,11 @@ const logger: Logger = {
   warn: () => {},
   error: (message, fields) => failures.push(`${message} ${JSON.stringify(fields)}`),
 };
-const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const backend = new MemoryBackend();
 let api: ApiServer;
 
 before(async () => {
-  api = createApiServer({
-    backend,
-    kinds: allKinds,
-    clock: {
-      nowMs: () => Date.now(),
-      monotonicMs: () => performance.now(),
-      setTimer(delayMs, callback) {
-        const timer = setTimeout(callback, delayMs);
-        return { cancel: () => clearTimeout(timer) };
-      },
-    },
-    random: { integer: (bound) => randomInt(bound), bytes: (count) => randomBytes(count) },
-    logger,
-    serviceCidr: "10.96.0.0/16",
-    serviceAccounts: {
-      issuer: "https://kubernetes.default.svc.cluster.local",
-      privateKey: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
-    },
-  });
+  api = testServer({ backend, logger });
   await api.ready();
 });
 

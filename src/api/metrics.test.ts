@@ -1,37 +1,13 @@
 import assert from "node:assert/strict";
-import { generateKeyPairSync, randomBytes, randomInt } from "node:crypto";
 import { after, before, test } from "node:test";
 import type { HttpUser } from "#base/http.ts";
-import { MemoryBackend } from "#base/memory-backend.ts";
-import { allKinds } from "#kinds/all.ts";
-import { createApiServer } from "./server.ts";
 import type { ApiServer } from "./server.ts";
+import { testServer } from "./server.test-suite.ts";
 
-const nothing = () => undefined;
-const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 let api: ApiServer;
 
 before(async () => {
-  api = createApiServer({
-    backend: new MemoryBackend(),
-    kinds: allKinds,
-    clock: {
-      nowMs: () => Date.now(),
-      monotonicMs: () => performance.now(),
-      setTimer(delayMs, callback) {
-        const timer = setTimeout(callback, delayMs);
-        return { cancel: () => clearTimeout(timer) };
-      },
-    },
-    random: { integer: (bound) => randomInt(bound), bytes: (count) => randomBytes(count) },
-    logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
-    serviceCidr: "10.96.0.0/16",
-    serviceAccounts: {
-      issuer: "https://kubernetes.default.svc.cluster.local",
-      privateKey: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
-    },
-    moreMetrics: async () => "etcd_server_has_leader 1\n",
-  });
+  api = testServer({ moreMetrics: async () => "etcd_server_has_leader 1\n" });
   await api.ready();
 });
 

@@ -4,13 +4,10 @@
  */
 import { after, before, beforeEach, describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
 import type { HttpUser } from "#base/http.ts";
 import { MemoryBackend } from "#base/memory-backend.ts";
-import { systemClock, systemRandom } from "#client/system-clock.ts";
-import { allKinds } from "#kinds/all.ts";
-import { createApiServer } from "./server.ts";
 import type { ApiServer } from "./server.ts";
+import { testServer } from "./server.test-suite.ts";
 
 const admin: HttpUser = { name: "admin", groups: ["system:masters"] };
 const path = "/api/v1/namespaces/default/configmaps";
@@ -29,19 +26,7 @@ describe("keys that JavaScript's objects inherit", () => {
   let api: ApiServer;
 
   before(async () => {
-    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    api = createApiServer({
-      backend,
-      kinds: allKinds,
-      clock: systemClock,
-      random: systemRandom,
-      logger: { debug() {}, info() {}, warn() {}, error() {} },
-      serviceCidr: "10.96.0.0/16",
-      serviceAccounts: {
-        issuer: "https://kubernetes.default.svc.cluster.local",
-        privateKey: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
-      },
-    });
+    api = testServer({ backend });
     await api.ready();
   });
   after(async () => {

@@ -1,42 +1,11 @@
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import type { HttpResponse, HttpUser } from "#base/http.ts";
 import { MemoryBackend } from "#base/memory-backend.ts";
-import type { Clock, Logger, Random } from "#base/ports.ts";
-import { randomBytes, randomInt } from "node:crypto";
-import { allKinds } from "#kinds/all.ts";
-import { createApiServer } from "./server.ts";
 import type { ApiServer } from "./server.ts";
+import { testServer } from "./server.test-suite.ts";
 
-const clock: Clock = {
-  nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
-  setTimer(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs);
-    return { cancel: () => clearTimeout(timer) };
-  },
-};
-const random: Random = { integer: (bound) => randomInt(bound), bytes: (count) => randomBytes(count) };
-const logger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const admin: HttpUser = { name: "admin", groups: ["system:masters"] };
-const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-
-function serverOver(backend: MemoryBackend): ApiServer {
-  return createApiServer({
-    backend,
-    kinds: allKinds,
-    clock,
-    random,
-    logger,
-    serviceCidr: "10.96.0.0/16",
-    serviceAccounts: {
-      issuer: "https://kubernetes.default.svc.cluster.local",
-      privateKey: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
-    },
-  });
-}
-
 interface Call {
   user?: HttpUser | undefined;
   headers?: Record<string, string>;
@@ -88,8 +57,8 @@ describe("API server over the memory backend", () => {
   let second: ApiServer;
 
   before(async () => {
-    api = serverOver(backend);
-    second = serverOver(backend);
+    api = testServer({ backend });
+    second = testServer({ backend });
     await api.ready();
     await second.ready();
   });

@@ -8,6 +8,7 @@ import { WorkQueue } from "#client/work-queue.ts";
 import type { Controller } from "#controllers/controller.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import type { Executor } from "./executor.ts";
+import { nextTurn } from "./next-turn.ts";
 import type { SharedView } from "./shared-view.ts";
 
 export interface ControlLoopOptions {
@@ -126,10 +127,4 @@ export class ControlLoop {
       logger.warn("a plan was refused again and will be tried again", fields);
     }
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

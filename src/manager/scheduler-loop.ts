@@ -23,6 +23,7 @@ import { schedule } from "#scheduler/schedule.ts";
 import { priorityOf } from "#scheduler/types.ts";
 import type { VolumeBindings } from "#scheduler/volumes.ts";
 import type { Executor } from "./executor.ts";
+import { nextTurn } from "./next-turn.ts";
 import { SchedulerCache, schedulerReads, zoneOf } from "./scheduler-cache.ts";
 import { SchedulingQueue } from "./scheduling-queue.ts";
 import type { SharedView } from "./shared-view.ts";
@@ -138,7 +139,7 @@ export class SchedulerLoop {
         this.#queue.failed(uid, true);
       }
       // One pod at a time, and everybody else in between.
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
   }
 

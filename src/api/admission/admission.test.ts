@@ -1,16 +1,9 @@
 /** Limits, quotas and Pod Security Standards through a whole server, and quotas over two of them. */
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { MemoryBackend } from "#base/memory-backend.ts";
-import type { Logger } from "#base/ports.ts";
-import { systemClock, systemRandom } from "#client/system-clock.ts";
-import { allKinds } from "#kinds/all.ts";
-import { createApiServer } from "../server.ts";
 import type { ApiServer } from "../server.ts";
-
-const logger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+import { testServer } from "../server.test-suite.ts";
 
 interface Result {
   status: number;
@@ -25,18 +18,7 @@ describe("admission", () => {
 
   before(async () => {
     for (let count = 0; count < 2; count++) {
-      const server = createApiServer({
-        backend,
-        kinds: allKinds,
-        clock: systemClock,
-        random: systemRandom,
-        logger,
-        serviceCidr: "10.96.0.0/16",
-        serviceAccounts: {
-          issuer: "https://kubernetes.default.svc.cluster.local",
-          privateKey: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
-        },
-      });
+      const server = testServer({ backend });
       await server.ready();
       servers.push(server);
     }

@@ -1,18 +1,15 @@
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import type { Backend, MemberStatus } from "#base/backend.ts";
 import { MemoryBackend } from "#base/memory-backend.ts";
 import type { Logger } from "#base/ports.ts";
-import { systemClock, systemRandom } from "#client/system-clock.ts";
-import { allKinds } from "#kinds/all.ts";
-import { createApiServer } from "../server.ts";
+import { systemClock } from "#client/system-clock.ts";
 import type { ApiServer } from "../server.ts";
+import { testServer } from "../server.test-suite.ts";
 import { serverUser } from "./bootstrap.ts";
 import { KubernetesEndpoints } from "./kubernetes-endpoints.ts";
 
 const logger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 
 /** The datastore as one member sees it. */
 function seenBy(memory: MemoryBackend, memberId: string, members: () => MemberStatus[]): Backend {
@@ -49,18 +46,7 @@ describe("endpoints of the kubernetes Service", () => {
   let writes = 0;
 
   before(async () => {
-    api = createApiServer({
-      backend,
-      kinds: allKinds,
-      clock: systemClock,
-      random: systemRandom,
-      logger,
-      serviceCidr: "10.43.0.0/16",
-      serviceAccounts: {
-        issuer: "https://kubernetes.default.svc.cluster.local",
-        privateKey: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
-      },
-    });
+    api = testServer({ backend, logger, serviceCidr: "10.43.0.0/16" });
     await api.ready();
   });
   after(async () => {
