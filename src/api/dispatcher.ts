@@ -20,6 +20,7 @@ import { deleteCollection, deleteObject } from "./rest/delete.ts";
 import { extensionHandler } from "./rest/extension.ts";
 import { patchFormat, patchObject } from "./rest/patch.ts";
 import { getObject, listObjects } from "./rest/read.ts";
+import { servedAnswer } from "./rest/versions.ts";
 import { watchObjects } from "./rest/watch.ts";
 import { createObject, updateObject } from "./rest/write.ts";
 import {
@@ -178,7 +179,7 @@ export class Dispatcher {
       if (!resource.kind.verbs.includes("watch")) throw methodNotSupported(resource.groupResource, "watch");
       return watchObjects(this.#core, resourceRequest, representation);
     }
-    const answer = await handler(this.#core, resourceRequest);
+    const answer = await servedAnswer(await handler(this.#core, resourceRequest));
     return encodeAnswer(answer, representation, { query: request.query, nowMs });
   }
 

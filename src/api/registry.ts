@@ -9,6 +9,7 @@ import type { Decoded } from "#kinds/decode.ts";
 import type { ExtensionResource } from "#kinds/extension.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import type { Schema } from "#kinds/schema.ts";
+import type { ConvertedEntries } from "./cache/converted-entries.ts";
 import { ObjectCodec } from "./cache/entry.ts";
 import type { ResourceCache } from "./cache/resource-cache.ts";
 import type { WatchHub } from "./cache/watch-hub.ts";
@@ -39,6 +40,8 @@ export interface Resource {
   /** Custom resources: their items in lists carry kind and apiVersion, unknown fields follow their own rules. */
   custom: boolean;
   conversion: VersionConversion | undefined;
+  /** Where a webhook converts: the stored objects in this version. Lists, watches and answers have these. */
+  converted: ConvertedEntries | undefined;
   /** Custom resources: their schema, and decoding by it. */
   schema: Schema | undefined;
   decode: ((value: Record<string, unknown>) => Decoded) | undefined;
@@ -79,6 +82,9 @@ export class ResourceRegistry {
       custom?: boolean;
       storage?: AnyKind;
       conversion?: VersionConversion | undefined;
+      converted?: ConvertedEntries | undefined;
+      /** How the storage is written, where that takes more than its kind. */
+      codec?: ObjectCodec;
       schema?: Schema | undefined;
       decode?: Resource["decode"];
       extension?: ExtensionResource;
@@ -90,9 +96,10 @@ export class ResourceRegistry {
       groupResource: { group: kind.group, resource: kind.plural },
       groupVersion: kind.group === "" ? kind.version : `${kind.group}/${kind.version}`,
       namespaced: kind.namespaced,
-      stored: kind.stored === false ? undefined : this.#storageOf(options.storage ?? kind, custom),
+      stored: kind.stored === false ? undefined : this.#storageOf(options.storage ?? kind, custom, options.codec),
       custom,
       conversion: options.conversion,
+      converted: options.converted,
       schema: options.schema,
       decode: options.decode,
       companions: undefined,
@@ -101,6 +108,14 @@ export class ResourceRegistry {
     this.#resources.set(keyOf(kind.group, kind.version, kind.plural), resource);
     this.#changed();
     return resource;
+  }
+
+  /** Stored objects are read with another codec from now on; `swap` serves them so, in the same turn. */
+  recode(stored: StoredResource, codec: ObjectCodec, swap: () => void): Promise<void> {
+    return this.#hub.recode(stored.cache, codec, () => {
+      stored.codec = codec;
+      swap();
+    });
   }
 
   remove(group: string, version: string, plural: string): void {
@@ -156,11 +171,11 @@ export class ResourceRegistry {
     this.#listeners.add(listener);
   }
 
-  #storageOf(kind: AnyKind, custom: boolean): StoredResource {
+  #storageOf(kind: AnyKind, custom: boolean, given: ObjectCodec | undefined): StoredResource {
     const keyPrefix = ResourceRegistry.keyPrefixOf(kind.group, kind.plural, custom);
     const known = this.#stored.get(keyPrefix);
     if (known !== undefined) return known;
-    const codec = new ObjectCodec(kind);
+    const codec = given ?? new ObjectCodec(kind);
     const stored = { keyPrefix, codec, cache: this.#hub.addCache(codec, keyPrefix) };
     this.#stored.set(keyPrefix, stored);
     return stored;

@@ -44,6 +44,7 @@ import { ObjectStore } from "./storage/object-store.ts";
 import { AgentProxy } from "./subresources/node-agent.ts";
 import { serveUpgrade } from "./listener/upgrade.ts";
 import { specialHandlers } from "./subresources/handlers.ts";
+import { WebhookClient } from "./webhooks/webhook-client.ts";
 
 export interface ApiServer {
   /** Serves requests without a socket. `request.user` says who calls. */
@@ -120,7 +121,16 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       ? { compare: [], operations: old === undefined ? [] : addresses.release(old) }
       : addresses.reserve(object, old, dryRun);
   const handler: HttpHandler = (request) => dispatcher.handle(request);
-  const customResources = new CustomResources({ registry, hub, handler, clock, logger });
+  const webhooks = new WebhookClient(registry);
+  const customResources = new CustomResources({
+    registry,
+    hub,
+    handler,
+    webhooks,
+    clock,
+    random,
+    logger,
+  });
   let endpoints: KubernetesEndpoints | undefined;
   const bootstrap = new Bootstrap({ handler, registry, logger });
   const firstObjects = async (): Promise<void> => {
@@ -171,6 +181,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       startUp.close();
       endpoints?.close();
       customResources.close();
+      webhooks.close();
       openApi.close();
       hub.close();
       await listener?.close();

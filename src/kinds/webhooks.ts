@@ -79,7 +79,7 @@ export function validateWebhooks(webhooks: readonly Webhook[]): FieldError[] {
     );
     choice("reinvocationPolicy", ["IfNeeded", "Never"]);
     errors.push(
-      ...clientErrors(each.clientConfig, `${path}.clientConfig`),
+      ...webhookClientErrors(each.clientConfig, `${path}.clientConfig`),
       ...matchConditionErrors(each.matchConditions ?? [], `${path}.matchConditions`),
       ...reviewVersionErrors(each.admissionReviewVersions ?? [], `${path}.admissionReviewVersions`),
     );
@@ -89,8 +89,13 @@ export function validateWebhooks(webhooks: readonly Webhook[]): FieldError[] {
   return errors;
 }
 
-function reviewVersionErrors(versions: readonly string[], path: string): FieldError[] {
-  if (versions.length === 0) return [required(path, "must specify one of v1, v1beta1")];
+/** The versions of reviews that a webhook understands. `missing` is said of an empty list. */
+export function reviewVersionErrors(
+  versions: readonly string[],
+  path: string,
+  missing = "must specify one of v1, v1beta1",
+): FieldError[] {
+  if (versions.length === 0) return [required(path, missing)];
   const errors: FieldError[] = [];
   for (const [index, version] of versions.entries()) {
     if (versions.indexOf(version) < index)
@@ -132,7 +137,8 @@ function qualifiedDomainErrors(name: string, path: string): FieldError[] {
   return errors;
 }
 
-function clientErrors({ url, service }: Webhook["clientConfig"], path: string): FieldError[] {
+/** Where a webhook is: one of a URL and a Service. */
+export function webhookClientErrors({ url, service }: Webhook["clientConfig"], path: string): FieldError[] {
   if ((url === undefined) === (service === undefined))
     return [required(path, "exactly one of url or service is required")];
   if (service === undefined) return webhookUrlErrors(url ?? "", `${path}.url`);

@@ -13,6 +13,13 @@ import type { Labels } from "#kinds/label-selector.ts";
 
 const metadataStart = '"metadata":{';
 
+export interface CodecOptions {
+  /** Other versions in which objects may be stored, and which are not this one under another name. */
+  others?: readonly ObjectCodec[];
+  /** What an earlier schema let through, brought into the form of the present one. */
+  refresh?: ((object: KubeObject) => KubeObject) | undefined;
+}
+
 /** How one stored resource is written: the constant head of its bytes, and its selectable fields. */
 export class ObjectCodec {
   readonly apiVersion: string;
@@ -22,14 +29,38 @@ export class ObjectCodec {
   readonly headText: string;
   readonly fieldSelectors: NonNullable<AnyKind["fieldSelectors"]>;
   readonly #storedHead: Buffer;
+  readonly #others: readonly ObjectCodec[];
+  readonly #refresh: ((object: KubeObject) => KubeObject) | undefined;
 
-  constructor(kind: AnyKind) {
+  constructor(kind: AnyKind, options: CodecOptions = {}) {
     this.apiVersion = kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
     this.kindName = kind.kind;
     this.headText = `{"kind":${JSON.stringify(kind.kind)},"apiVersion":${JSON.stringify(this.apiVersion)},`;
     this.head = Buffer.from(this.headText);
     this.#storedHead = Buffer.from(this.headText + metadataStart);
     this.fieldSelectors = kind.fieldSelectors ?? {};
+    this.#others = options.others ?? [];
+    this.#refresh = options.refresh;
+  }
+
+  /** The codec of the version in which a value is stored. */
+  of(value: Uint8Array): ObjectCodec {
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    return this.#others.find((each) => each.#wrote(bytes)) ?? this;
+  }
+
+  /** The codec that stores objects of this version as they are: this one unless versions differ. */
+  withVersion(apiVersion: string | undefined): ObjectCodec {
+    return this.#others.find((each) => each.apiVersion === apiVersion) ?? this;
+  }
+
+  #wrote(bytes: Buffer): boolean {
+    const start = this.#storedHead.length;
+    return (
+      bytes.length > start &&
+      bytes.compare(this.#storedHead, 0, start, 0, start) === 0 &&
+      bytes[start] === 0x22
+    );
   }
 
   /** The bytes to store. The object must have metadata with at least a name. */
@@ -45,12 +76,8 @@ export class ObjectCodec {
   /** The item bytes of a stored value. */
   item(value: Uint8Array, revision: number): Buffer {
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    const start = this.#storedHead.length;
-    const isOurs =
-      bytes.length > start &&
-      bytes.compare(this.#storedHead, 0, start, 0, start) === 0 &&
-      bytes[start] === 0x22;
-    const rest = isOurs ? bytes.subarray(start) : this.#foreign(bytes);
+    const isOurs = this.#refresh === undefined && this.#wrote(bytes);
+    const rest = isOurs ? bytes.subarray(this.#storedHead.length) : this.#foreign(bytes);
     const at = endOfUid(rest);
     const opening = `{${metadataStart}`;
     const injected = at === 0 ? `"resourceVersion":"${revision}",` : `,"resourceVersion":"${revision}"`;
@@ -67,10 +94,10 @@ export class ObjectCodec {
     return Buffer.concat([Buffer.from("{"), value.subarray(this.head.length)]);
   }
 
-  /** Bytes that another server wrote, in another order or version. */
+  /** Bytes in another order or version, or of an earlier schema. */
   #foreign(bytes: Buffer): Buffer {
     const object = JSON.parse(bytes.toString("utf8")) as KubeObject;
-    return this.encode(object).subarray(this.#storedHead.length);
+    return this.encode(this.#refresh?.(object) ?? object).subarray(this.#storedHead.length);
   }
 
   decode(item: Buffer): KubeObject {
@@ -121,7 +148,8 @@ export class Entry {
   }
 
   static fromKeyValue(codec: ObjectCodec, keyPrefix: string, kv: KeyValue): Entry {
-    return new Entry(codec, placeOf(kv.key, keyPrefix), codec.item(kv.value, kv.modRevision), kv.modRevision);
+    const own = codec.of(kv.value);
+    return new Entry(own, placeOf(kv.key, keyPrefix), own.item(kv.value, kv.modRevision), kv.modRevision);
   }
 
   /** The same object as of a later revision: what a deletion shows. */
@@ -135,6 +163,16 @@ export class Entry {
       this.item.subarray(end),
     ]);
     return new Entry(this.codec, this, item, revision);
+  }
+
+  /** This state of the object in another version, which `object` is in. */
+  as(codec: ObjectCodec, object: KubeObject): Entry {
+    const value = codec.encode(object);
+    const item =
+      object.metadata.resourceVersion === undefined
+        ? codec.itemWithoutRevision(value)
+        : codec.item(value, this.revision);
+    return new Entry(codec, this, item, this.revision);
   }
 
   /** A fresh copy; the caller may change it. */

@@ -26,7 +26,7 @@ export interface CacheWatcher {
 const historyLimit = 1024;
 
 export class ResourceCache {
-  readonly codec: ObjectCodec;
+  #codec: ObjectCodec;
   readonly keyPrefix: string;
   readonly #entries = new Map<string, Entry>();
   #sorted: Entry[] = [];
@@ -38,7 +38,7 @@ export class ResourceCache {
   readonly #listeners = new Set<(event: CacheEvent) => void>();
 
   constructor(codec: ObjectCodec, keyPrefix: string) {
-    this.codec = codec;
+    this.#codec = codec;
     this.keyPrefix = keyPrefix;
   }
 
@@ -64,15 +64,19 @@ export class ResourceCache {
   }
 
   /** Starts anew from a complete listing as of `revision`. Watchers are ended: they may have missed something. */
-  replace(kvs: readonly KeyValue[], revision: number): void {
+  replace(kvs: readonly KeyValue[], revision: number, codec = this.#codec): void {
     const before = new Map(this.#entries);
+    const isSameForm = codec === this.#codec;
+    this.#codec = codec;
     this.breakWatchers();
     this.#entries.clear();
     this.#sorted = [];
     for (const kv of kvs) {
       const known = before.get(kv.key);
       const entry =
-        known?.revision === kv.modRevision ? known : Entry.fromKeyValue(this.codec, this.keyPrefix, kv);
+        known?.revision === kv.modRevision && isSameForm
+          ? known
+          : Entry.fromKeyValue(codec, this.keyPrefix, kv);
       this.#entries.set(kv.key, entry);
       this.#sorted.push(entry);
     }
@@ -114,7 +118,7 @@ export class ResourceCache {
     if (previous !== undefined && previous.revision >= kv.modRevision) return;
     let change: CacheEvent;
     if (event.type === "put") {
-      const entry = Entry.fromKeyValue(this.codec, this.keyPrefix, kv);
+      const entry = Entry.fromKeyValue(this.#codec, this.keyPrefix, kv);
       this.#put(entry, previous);
       change = {
         type: previous === undefined ? "ADDED" : "MODIFIED",

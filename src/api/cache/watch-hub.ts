@@ -28,6 +28,8 @@ export class WatchHub {
   readonly #caches = new Map<string, ResourceCache>();
   /** Caches that are being loaded after the start, with the events that came meanwhile. */
   readonly #loading = new Map<string, WatchEvent[]>();
+  /** Caches that are read once more while they serve, likewise. */
+  readonly #recoding = new Map<string, WatchEvent[]>();
   readonly #waiters = new Set<Waiter>();
   readonly #progressListeners = new Set<(revision: number) => void>();
   #revision = 0;
@@ -62,6 +64,7 @@ export class WatchHub {
     this.#caches.get(keyPrefix)?.breakWatchers();
     this.#caches.delete(keyPrefix);
     this.#loading.delete(keyPrefix);
+    this.#recoding.delete(keyPrefix);
   }
 
   /** Loads a cache that was added while the hub runs. */
@@ -73,6 +76,22 @@ export class WatchHub {
     this.#loading.delete(cache.keyPrefix);
     cache.replace(kvs, revision);
     for (const event of arrived) if (event.kv.modRevision > revision) cache.apply(event);
+  }
+
+  /**
+   * Reads what the cache has once more, with another codec. Until that is complete the cache serves as
+   * before; then it has the new form at once, its watchers are ended, and `swap` is called in the same turn.
+   */
+  async recode(cache: ResourceCache, codec: ObjectCodec, swap: () => void): Promise<void> {
+    const { keyPrefix } = cache;
+    const arrived: WatchEvent[] = [];
+    this.#recoding.set(keyPrefix, arrived);
+    const { kvs, revision } = await this.#readAll(keyPrefix, `${keyPrefix.slice(0, -1)}0`);
+    if (this.#recoding.get(keyPrefix) !== arrived || this.#caches.get(keyPrefix) !== cache) return;
+    this.#recoding.delete(keyPrefix);
+    cache.replace(kvs, revision, codec);
+    for (const event of arrived) if (event.kv.modRevision > revision) cache.apply(event);
+    swap();
   }
 
   /** Loads all caches and follows from there. Resolves when they are complete. */
@@ -182,6 +201,7 @@ export class WatchHub {
     for (const event of events) {
       const prefix = this.#prefixOf(event.kv.key);
       if (prefix === undefined) continue;
+      this.#recoding.get(prefix)?.push(event);
       const arrived = this.#loading.get(prefix);
       if (arrived !== undefined) arrived.push(event);
       else this.#caches.get(prefix)?.apply(event);

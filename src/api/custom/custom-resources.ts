@@ -5,17 +5,19 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpHandler } from "#base/http.ts";
-import type { Clock, Logger, Timer } from "#base/ports.ts";
-import type { KubeObject } from "#kinds/object.ts";
-import { timestamp } from "#api/api-core.ts";
+import type { Clock, Logger, Random, Timer } from "#base/ports.ts";
+import { newUid, timestamp } from "#api/api-core.ts";
 import { serverUser } from "#api/bootstrap/bootstrap.ts";
+import type { RemoteConversion } from "#api/cache/converted-entries.ts";
 import type { WatchHub } from "#api/cache/watch-hub.ts";
 import { equalJson } from "#api/patch/json.ts";
 import type { ResourceRegistry, StoredResource } from "#api/registry.ts";
-import { customKind } from "./custom-kind.ts";
+import type { WebhookClient } from "#api/webhooks/webhook-client.ts";
 import { cleanupFinalizer, isEstablished } from "./definition.ts";
 import type { CustomResourceDefinition } from "./definition.ts";
 import { planCrdStatus } from "./plan-status.ts";
+import { servedVersions } from "./served-versions.ts";
+import { WebhookConversion } from "./webhook-conversion.ts";
 
 const definitionsPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const retryDelayMs = 1_000;
@@ -24,7 +26,9 @@ export class CustomResources {
   readonly #registry: ResourceRegistry;
   readonly #hub: WatchHub;
   readonly #handler: HttpHandler;
+  readonly #webhooks: WebhookClient;
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #logger: Logger;
   /** What is in the registry now, by the definition's name. */
   readonly #served = new Map<string, CustomResourceDefinition>();
@@ -41,13 +45,17 @@ export class CustomResources {
     hub: WatchHub;
     /** Must not wait for the server to be ready: it is used to make it so. */
     handler: HttpHandler;
+    webhooks: WebhookClient;
     clock: Clock;
+    random: Random;
     logger: Logger;
   }) {
     this.#registry = options.registry;
     this.#hub = options.hub;
     this.#handler = options.handler;
+    this.#webhooks = options.webhooks;
     this.#clock = options.clock;
+    this.#random = options.random;
     this.#logger = options.logger;
   }
 
@@ -144,37 +152,35 @@ export class CustomResources {
     const name = nameOf(crd);
     const before = this.#served.get(name);
     if (before !== undefined && equalJson(before.spec, crd.spec)) return;
-    const storage = crd.spec.versions.find((each) => each.storage);
+    const { group, names, versions } = crd.spec;
+    const storage = versions.find((each) => each.storage);
     if (storage === undefined) return;
-    const formerStorage = before?.spec.versions.find((each) => each.storage);
-    if (before !== undefined && formerStorage?.name !== storage.name) this.#unserve(name);
-    const { group } = crd.spec;
-    const { plural } = crd.spec.names;
-    const storedKind = customKind(crd, storage).kind;
-    let stored: StoredResource | undefined;
-    for (const version of crd.spec.versions) {
-      if (!version.served) {
-        this.#registry.remove(group, version.name, plural);
-        continue;
-      }
-      const custom = customKind(crd, version);
-      const resource = this.#registry.add(custom.kind, {
-        custom: true,
-        storage: storedKind,
-        schema: custom.schema,
-        decode: (value) => custom.decode(value),
-        ...(version.name === storage.name
-          ? {}
-          : { conversion: relabelling(group, version.name, storage.name) }),
-      });
-      stored = resource.stored;
+    const { codec, resources } = servedVersions(crd, storage, this.#conversionOf(crd));
+    const register = (): void => {
+      for (const { kind, options } of resources) this.#registry.add(kind, { ...options, codec });
+      const isServed = (version: string) => resources.some(({ kind }) => kind.version === version);
+      for (const version of [...(before?.spec.versions ?? []), ...versions])
+        if (!isServed(version.name)) this.#registry.remove(group, version.name, names.plural);
+      this.#served.set(name, crd);
+    };
+    const known = before === undefined ? undefined : this.#stored(before);
+    if (known !== undefined && resources.length > 0) {
+      // Watches end, as they do upstream: what they would show from now on has another form.
+      await this.#registry.recode(known, codec, register);
+      return;
     }
-    for (const version of before?.spec.versions ?? [])
-      if (!crd.spec.versions.some((each) => each.name === version.name))
-        this.#registry.remove(group, version.name, plural);
-    const isNew = !this.#served.has(name);
-    this.#served.set(name, crd);
-    if (isNew && stored !== undefined) await this.#hub.load(stored.cache);
+    register();
+    const stored = this.#stored(crd);
+    if (stored !== undefined) await this.#hub.load(stored.cache);
+  }
+
+  #stored({ spec }: CustomResourceDefinition): StoredResource | undefined {
+    return this.#registry.findAnyVersion(spec.group, spec.names.plural)?.stored;
+  }
+
+  #conversionOf(crd: CustomResourceDefinition): RemoteConversion | undefined {
+    if (crd.spec.conversion?.strategy !== "Webhook" || crd.spec.versions.length < 2) return undefined;
+    return new WebhookConversion(crd, this.#webhooks, () => newUid(this.#random));
   }
 
   #unserve(name: string): void {
@@ -190,7 +196,11 @@ export class CustomResources {
     const name = nameOf(crd);
     const finalizers = crd.metadata.finalizers ?? [];
     if (!finalizers.includes(cleanupFinalizer)) return;
-    const resource = this.#registry.findAnyVersion(crd.spec.group, crd.spec.names.plural);
+    const { group, names, versions } = crd.spec;
+    const storage = versions.find((each) => each.storage)?.name ?? "";
+    // In the storage version nothing has to be converted in order to go.
+    const resource =
+      this.#registry.find(group, storage, names.plural) ?? this.#registry.findAnyVersion(group, names.plural);
     const entries = this.#served.has(name) ? (resource?.stored?.cache.list("") ?? []) : [];
     if (resource !== undefined && entries.length > 0) {
       const base = `/apis/${resource.groupVersion}`;
@@ -233,17 +243,4 @@ export class CustomResources {
 
 function nameOf(crd: CustomResourceDefinition): string {
   return crd.metadata.name ?? "";
-}
-
-/** The conversion "None": only the version's name changes. */
-function relabelling(
-  group: string,
-  version: string,
-  storage: string,
-): { fromStorage(object: KubeObject): KubeObject; toStorage(object: KubeObject): KubeObject } {
-  const label = (to: string) => (object: KubeObject) => {
-    object.apiVersion = `${group}/${to}`;
-    return object;
-  };
-  return { fromStorage: label(version), toStorage: label(storage) };
 }

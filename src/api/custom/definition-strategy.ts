@@ -71,4 +71,6 @@ function applyDefinitionDefaults(crd: CustomResourceDefinition): void {
   if ((names.singular ?? "") === "" && (names.kind ?? "") !== "") names.singular = names.kind.toLowerCase();
   if ((names.listKind ?? "") === "" && (names.kind ?? "") !== "") names.listKind = `${names.kind}List`;
   crd.spec.conversion ??= { strategy: "None" };
+  const service = crd.spec.conversion.webhook?.clientConfig?.service;
+  if (service !== undefined) service.port ??= 443;
 }

@@ -1,6 +1,7 @@
 /** CustomResourceDefinition (apiextensions.k8s.io/v1) as far as the server itself reads it. */
 import type { KubeObject } from "#kinds/object.ts";
 import type { Schema } from "#kinds/schema.ts";
+import type { WebhookTarget } from "#api/webhooks/webhook-client.ts";
 
 export interface CustomNames {
   plural: string;
@@ -49,7 +50,10 @@ export interface CustomResourceDefinition extends KubeObject {
     names: CustomNames;
     scope: "Namespaced" | "Cluster";
     versions: CustomVersion[];
-    conversion?: { strategy: string; webhook?: unknown };
+    conversion?: {
+      strategy: string;
+      webhook?: { clientConfig?: WebhookTarget; conversionReviewVersions?: string[] };
+    };
     preserveUnknownFields?: boolean;
   };
   status?: {

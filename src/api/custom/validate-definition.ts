@@ -1,8 +1,9 @@
 /** Validation of a CustomResourceDefinition, in upstream's order and texts (apiextensions, validation). */
 import { goStrings } from "#kinds/go-syntax.ts";
-import { invalid, notSupported, required } from "#kinds/field-error.ts";
+import { forbidden, invalid, notSupported, required } from "#kinds/field-error.ts";
 import type { FieldError } from "#kinds/field-error.ts";
 import { dns1035LabelErrors, dnsSubdomainErrors } from "#kinds/names.ts";
+import { reviewVersionErrors, webhookClientErrors } from "#kinds/webhooks.ts";
 import { equalJson } from "#api/patch/json.ts";
 import type { CustomNames, CustomResourceDefinition, CustomVersion, PrinterColumn } from "./definition.ts";
 import { isEstablished } from "./definition.ts";
@@ -31,18 +32,7 @@ export function validateDefinition(crd: CustomResourceDefinition): FieldError[] 
   errors.push(...validateVersions(spec.versions ?? [], Array.isArray(spec.versions)));
   errors.push(...validateNames(names));
   errors.push(...validateHoisted(spec.versions ?? []));
-  const strategy = spec.conversion?.strategy ?? "None";
-  if (strategy !== "None" && strategy !== "Webhook")
-    errors.push(notSupported("spec.conversion.strategy", strategy, ["None", "Webhook"]));
-  // Between versions, a webhook that is not called would give clients objects of the wrong form.
-  if (strategy === "Webhook" && (spec.versions ?? []).length > 1)
-    errors.push(
-      invalid(
-        "spec.conversion.strategy",
-        strategy,
-        "conversion by webhook between several versions is not implemented",
-      ),
-    );
+  errors.push(...validateConversion(spec.conversion ?? { strategy: "None" }));
   if (crd.status !== undefined)
     errors.push(...validateStoredVersions(crd.status.storedVersions ?? [], spec.versions ?? []));
   return errors;
@@ -65,6 +55,30 @@ export function validateDefinitionUpdate(
   fixed("spec.names.plural", crd.spec.names.plural, old.spec.names.plural);
   const isRename = (error: FieldError) => error.field === "metadata.name";
   return errors.filter((each) => !isRename(each));
+}
+
+/** Upstream's internal form has the webhook's parts beside the strategy, and so have its paths. */
+function validateConversion({
+  strategy,
+  webhook,
+}: NonNullable<CustomResourceDefinition["spec"]["conversion"]>): FieldError[] {
+  const at = "spec.conversion";
+  const client = `${at}.webhookClientConfig`;
+  const versions = webhook?.conversionReviewVersions ?? [];
+  const errors: FieldError[] = [];
+  if (strategy === "") errors.push(required(`${at}.strategy`));
+  else if (strategy !== "None" && strategy !== "Webhook")
+    errors.push(notSupported(`${at}.strategy`, strategy, ["None", "Webhook"]));
+  if (strategy !== "Webhook") {
+    const unexpected = "should not be set when strategy is not set to Webhook";
+    if (webhook?.clientConfig !== undefined) errors.push(forbidden(client, unexpected));
+    if (versions.length > 0) errors.push(forbidden(`${at}.conversionReviewVersions`, unexpected));
+    return errors;
+  }
+  if (webhook?.clientConfig === undefined)
+    errors.push(required(client, "required when strategy is set to Webhook"));
+  else errors.push(...webhookClientErrors(webhook.clientConfig, client));
+  return [...errors, ...reviewVersionErrors(versions, `${at}.conversionReviewVersions`, "")];
 }
 
 function validateStoredVersions(stored: readonly string[], versions: readonly CustomVersion[]): FieldError[] {

@@ -17,6 +17,7 @@ import type { Answer } from "./answer.ts";
 import { readListOptions } from "./list-options.ts";
 import { readPage } from "./read.ts";
 import { placeOf } from "./stored.ts";
+import { liveObject } from "./versions.ts";
 import { readDeleteOptions } from "./write-options.ts";
 import type { DeleteOptions } from "./write-options.ts";
 
@@ -127,8 +128,7 @@ export async function deleteOne(
     finishNow = false;
     if (current === undefined) throw notFoundError(resource.groupResource, name);
     checkPreconditions(resource, current, options);
-    const old =
-      resource.conversion === undefined ? current.object : resource.conversion.fromStorage(current.object);
+    const old = await liveObject(resource, current);
     await core.admission.validate({ ...admission, old });
     const plan = planDeletion(core, resource, structuredClone(current.object), options);
     if (plan.type === "delete") {

@@ -18,6 +18,7 @@ import {
 import type { ListOptions } from "./list-options.ts";
 import { describeJsonError } from "../wire/json-error.ts";
 import { storedOf } from "./stored.ts";
+import { servedEntries } from "./versions.ts";
 
 export async function getObject(core: ApiCore, request: ResourceRequest): Promise<Answer> {
   const stored = storedOf(request.resource);
@@ -61,13 +62,8 @@ export async function readPage(
   if (options.resourceVersion === "") await core.hub.waitForNewest();
   else if (wanted > 0) await core.hub.waitFor(wanted);
   const limit = options.resourceVersion === "0" ? 0 : options.limit;
-  return pageOf(
-    stored,
-    request.namespace,
-    { ...options, limit },
-    cachedEntries(request, options, stored),
-    core.hub.revision,
-  );
+  const all = cachedEntries(request, options, stored);
+  return pageOf(request, { ...options, limit }, stored, all, core.hub.revision);
 }
 
 function cachedEntries(
@@ -83,15 +79,18 @@ function cachedEntries(
   return stored.cache.list(request.namespace);
 }
 
-function pageOf(
-  stored: StoredResource,
-  namespace: string,
+async function pageOf(
+  { resource, namespace }: ResourceRequest,
   options: ListOptions,
-  all: readonly Entry[],
+  stored: StoredResource,
+  candidates: readonly Entry[],
   revision: number,
-): ListPage {
+): Promise<ListPage> {
   const everything = selectsEverything(options);
-  const entries = everything && options.limit === 0 ? all : takeMatching(options, all);
+  // Selectors are about what the client sees; a page of everything is all that has to be converted.
+  const all = everything ? candidates : await servedEntries(resource, candidates);
+  const taken = everything && options.limit === 0 ? all : takeMatching(options, all);
+  const entries = await servedEntries(resource, taken);
   const last = entries[entries.length - 1];
   const isCut = options.limit > 0 && last !== undefined && hasMore(options, all, last);
   return {
@@ -132,7 +131,7 @@ async function exactPage(
 ): Promise<ListPage> {
   if (stored.cache.lastChange <= revision && core.hub.revision >= revision) {
     const all = stored.cache.list(request.namespace).filter((entry) => entry.key >= startKey);
-    return pageOf(stored, request.namespace, options, all, revision);
+    return pageOf(request, options, stored, all, revision);
   }
   if (revision > (await core.hub.waitForNewest())) {
     throw unclassifiedError("etcdserver: mvcc: required revision is a future revision");
@@ -144,7 +143,7 @@ async function exactPage(
     revision,
   });
   const all = result.kvs.map((kv) => Entry.fromKeyValue(stored.codec, stored.keyPrefix, kv));
-  return pageOf(stored, request.namespace, options, all, revision);
+  return pageOf(request, options, stored, all, revision);
 }
 
 /** In a token: go on with what is there when it is used, after the list's own revision has been compacted. */

@@ -19,6 +19,7 @@ import { notAcceptable } from "../wire/negotiate.ts";
 import type { Representation } from "../wire/negotiate.ts";
 import { matches, parseResourceVersion, readListOptions } from "./list-options.ts";
 import type { ListOptions } from "./list-options.ts";
+import { ConversionQueue } from "./conversion-queue.ts";
 import { storedOf } from "./stored.ts";
 
 type EventType = "ADDED" | "MODIFIED" | "DELETED";
@@ -71,10 +72,12 @@ class WatchSession {
   readonly #representation: Representation;
   readonly #options: ListOptions;
   readonly #cleanups: (() => void)[] = [];
-  /** Events at or below this revision have been delivered or were not asked for. */
+  /** Events at or below this revision have been delivered (or wait in order to be) or were not asked for. */
   #delivered = 0;
   #sentHeaders = false;
   #ended = false;
+  /** Where a webhook converts: what has yet to be delivered, in order. */
+  readonly #conversions: ConversionQueue | undefined;
 
   constructor(core: ApiCore, request: ResourceRequest, representation: Representation, options: ListOptions) {
     this.#core = core;
@@ -82,6 +85,12 @@ class WatchSession {
     this.#resource = request.resource;
     this.#representation = representation;
     this.#options = options;
+    const { converted } = request.resource;
+    if (converted !== undefined)
+      this.#conversions = new ConversionQueue(converted, (error) => {
+        this.#sendError(error instanceof StatusError ? error : internalError(error));
+        this.#end();
+      });
   }
 
   async start(): Promise<void> {
@@ -95,9 +104,9 @@ class WatchSession {
     this.#startTimers();
     if (sendsState) {
       this.#delivered = hub.revision;
-      for (const entry of cache.list(this.#request.namespace)) {
-        if (matches(options, entry)) this.#send("ADDED", entry, undefined);
-      }
+      this.#inTurn(cache.list(this.#request.namespace), (entries) => {
+        for (const entry of entries) if (matches(options, entry)) this.#send("ADDED", entry, undefined);
+      });
       if (options.sendInitialEvents === true && options.allowWatchBookmarks) this.#sendBookmark(true);
     } else {
       this.#delivered = wanted > 0 ? wanted : hub.revision;
@@ -223,6 +232,24 @@ class WatchSession {
     this.#delivered = event.revision;
     const namespace = this.#request.namespace;
     if (namespace !== "" && event.entry.namespace !== namespace) return;
+    if (this.#conversions === undefined) this.#deliver(event);
+    else this.#deliverConverted(this.#conversions, event);
+  }
+
+  /** The event in the version of the watch; its frames stay shared by all watches of that version. */
+  #deliverConverted(conversions: ConversionQueue, event: CacheEvent): void {
+    const { previous, frames, type, revision } = event;
+    // A deletion shows the state before it, which is likely to be converted already.
+    const states = type === "DELETED" ? [] : [event.entry];
+    if (previous !== undefined) states.push(previous);
+    conversions.push(states, (served) => {
+      const before = previous === undefined ? undefined : served.at(-1);
+      const entry = type === "DELETED" ? before?.atRevision(revision) : served[0];
+      if (entry !== undefined) this.#deliver({ type, entry, previous: before, revision, frames });
+    });
+  }
+
+  #deliver(event: CacheEvent): void {
     const options = this.#options;
     const isMatch = event.type !== "DELETED" && matches(options, event.entry);
     const wasMatch = event.previous !== undefined && matches(options, event.previous);
@@ -274,6 +301,12 @@ class WatchSession {
       : Buffer.from(`${JSON.stringify({ type, object })}\n`);
   }
 
+  /** Either at once or, where a webhook converts, in turn. */
+  #inTurn(entries: readonly Entry[], deliver: (entries: readonly Entry[]) => void): void {
+    if (this.#conversions === undefined) deliver(entries);
+    else this.#conversions.push(entries, deliver);
+  }
+
   /** Tells the client up to which revision it has seen everything. */
   #sendBookmark(endsInitialEvents: boolean): void {
     const revision = Math.max(this.#delivered, endsInitialEvents ? this.#delivered : this.#core.hub.revision);
@@ -298,7 +331,8 @@ class WatchSession {
               nowMs: this.#core.clock.nowMs(),
             })
           : object;
-    this.#write(this.#event("BOOKMARK", shown));
+    const frame = this.#event("BOOKMARK", shown);
+    this.#inTurn([], () => this.#write(frame));
   }
 
   /** Marks the end of the initial events; the blueprint is the empty list that they would have come in. */

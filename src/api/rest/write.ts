@@ -25,10 +25,10 @@ import {
 } from "../status.ts";
 import { decodeObject } from "../wire/body.ts";
 import type { ExpectedKind } from "../wire/body.ts";
-import { entryObject } from "../wire/encode.ts";
 import type { Answer } from "./answer.ts";
 import { keepSystemFields, wipeSystemFields } from "./object-meta.ts";
 import { placeOf } from "./stored.ts";
+import { liveObject, storedObject } from "./versions.ts";
 import { managerOf, readWriteOptions } from "./write-options.ts";
 import type { WriteOptions } from "./write-options.ts";
 
@@ -142,7 +142,7 @@ async function storeCandidate(
     const candidate = resource.companions === undefined ? object : structuredClone(object);
     const companions = resource.companions?.(candidate, undefined, options.dryRun);
     const normal = normalForm(resource, candidate);
-    const stored = resource.conversion === undefined ? normal : resource.conversion.toStorage(normal);
+    const stored = await storedObject(resource, normal);
     try {
       return await core.store.create(place, stored, { ...control, companions });
     } catch (error) {
@@ -220,8 +220,7 @@ export async function applyUpdate(
   const result = await core.store.update(place, control, async (current) => {
     request.warnings.length = warningsBefore;
     if (current === undefined) throw new Error("unreachable: an update without a current state");
-    const live =
-      resource.conversion === undefined ? current.object : resource.conversion.fromStorage(current.object);
+    const live = await liveObject(resource, current);
     const object = await source.produce(structuredClone(live));
     return decideUpdate(core, request, options, live, object, source.tracks ?? true);
   });
@@ -286,7 +285,7 @@ async function decideUpdate(
   const companions = resource.companions?.(isDelete ? undefined : object, live, options.dryRun);
   const normal = normalForm(resource, object);
   keepTimesIfUnchanged(normal, live);
-  const stored = resource.conversion === undefined ? normal : resource.conversion.toStorage(normal);
+  const stored = await storedObject(resource, normal);
   return { type: isDelete ? "delete" : "put", object: stored, companions };
 }
 
@@ -424,8 +423,4 @@ function strategyContext(core: ApiCore, request: ResourceRequest): StrategyConte
     user: request.user,
     namespace: request.namespace === "" ? undefined : request.namespace,
   };
-}
-
-export function liveObject(resource: Resource, entry: Entry): KubeObject {
-  return entryObject(resource, entry);
 }

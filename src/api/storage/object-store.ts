@@ -79,7 +79,7 @@ export class ObjectStore {
     control: WriteControl & { companions?: Companions | undefined },
   ): Promise<Entry> {
     const key = objectKey(place.stored, place.namespace, place.name);
-    const value = place.stored.codec.encode(object);
+    const value = place.stored.codec.withVersion(object.apiVersion).encode(object);
     if (control.dryRun === true) {
       const existing = await this.readNewest(place);
       if (existing !== undefined) throw taken(place, existing);
@@ -158,7 +158,7 @@ export class ObjectStore {
       const newest = await this.readNewest(place);
       return newest?.revision === revision ? { entry: current, deleted: false, revision } : undefined;
     }
-    const value = place.stored.codec.encode(decision.object);
+    const value = place.stored.codec.withVersion(decision.object.apiVersion).encode(decision.object);
     if (control.dryRun === true) {
       return {
         entry: this.#entryOf(place, key, value, revision),
@@ -188,16 +188,9 @@ export class ObjectStore {
   }
 
   #entryOf(place: ObjectPlace, key: string, value: Buffer, revision: number): Entry {
-    const item =
-      revision === 0
-        ? place.stored.codec.itemWithoutRevision(value)
-        : place.stored.codec.item(value, revision);
-    return new Entry(
-      place.stored.codec,
-      { key, namespace: place.namespace, name: place.name },
-      item,
-      revision,
-    );
+    const codec = place.stored.codec.of(value);
+    const item = revision === 0 ? codec.itemWithoutRevision(value) : codec.item(value, revision);
+    return new Entry(codec, { key, namespace: place.namespace, name: place.name }, item, revision);
   }
 }
 

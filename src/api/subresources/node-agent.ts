@@ -13,6 +13,7 @@ import type { ApiCore, ApiRequest, ResourceRequest } from "../api-core.ts";
 import type { AgentDialer } from "../options.ts";
 import { placeOf } from "../rest/stored.ts";
 import type { Answer } from "../rest/answer.ts";
+import { endpointOf } from "../services/endpoints.ts";
 import { badRequest, methodNotAllowedOnPath, noSuchResource, notFoundError } from "../status.ts";
 import type { MethodHandlers, SpecialHandler } from "./special.ts";
 
@@ -315,7 +316,7 @@ async function serviceProxy(core: ApiCore, request: ResourceRequest): Promise<An
   const ports = service.spec.ports ?? [];
   const found =
     port === "" ? ports[0] : ports.find((each) => each.name === port || String(each.port) === port);
-  const address = endpointOf(core, request.namespace, name, found?.name ?? "");
+  const address = endpointOf(core.registry, request.namespace, name, found?.name ?? "");
   if (found === undefined || address === undefined) {
     throw new StatusError(
       "ServiceUnavailable",
@@ -323,29 +324,6 @@ async function serviceProxy(core: ApiCore, request: ResourceRequest): Promise<An
     );
   }
   return rawAnswer(await fetchDirect(request, scheme, address.ip, address.port));
-}
-
-interface SliceObject extends KubeObject {
-  endpoints?: { addresses: string[]; conditions?: { ready?: boolean } }[];
-  ports?: { name?: string; port?: number }[];
-}
-
-function endpointOf(
-  core: ApiCore,
-  namespace: string,
-  service: string,
-  portName: string,
-): { ip: string; port: number } | undefined {
-  const slices = core.registry.builtIn("discovery.k8s.io", "endpointslices").stored;
-  for (const entry of slices?.cache.list(namespace) ?? []) {
-    if (entry.labels?.["kubernetes.io/service-name"] !== service) continue;
-    const slice = entry.decode() as SliceObject;
-    const port = (slice.ports ?? []).find((each) => (each.name ?? "") === portName)?.port;
-    const ready = (slice.endpoints ?? []).find((each) => each.conditions?.ready !== false);
-    const ip = ready?.addresses[0];
-    if (port !== undefined && ip !== undefined) return { ip, port };
-  }
-  return undefined;
 }
 
 async function fetchDirect(

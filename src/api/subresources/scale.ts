@@ -21,7 +21,8 @@ import type { Resource } from "../registry.ts";
 import type { Answer } from "../rest/answer.ts";
 import { noteDuplicates, parseApplied, parsePatch, patchFormat } from "../rest/patch.ts";
 import { placeOf } from "../rest/stored.ts";
-import { applyUpdate, checkNames, liveObject } from "../rest/write.ts";
+import { servedObject } from "../rest/versions.ts";
+import { applyUpdate, checkNames } from "../rest/write.ts";
 import { managerOf, readWriteOptions } from "../rest/write-options.ts";
 import type { WriteOptions } from "../rest/write-options.ts";
 import { internalError, methodNotAllowedOnPath, notFoundError, unclassifiedError } from "../status.ts";
@@ -41,7 +42,7 @@ export const scaleHandlers: MethodHandlers = {
     const place = placeOf(request.resource, request.namespace, request.info.name);
     const entry = await core.store.readNewest(place);
     if (entry === undefined) throw scaleNotFound(request);
-    return scaleAnswer(request.resource, liveObject(request.resource, entry));
+    return scaleAnswer(request.resource, await servedObject(request.resource, entry));
   },
   async PUT(core, request) {
     const options = readWriteOptions("UpdateOptions", request.http, request.query);
@@ -169,7 +170,7 @@ async function update(
       },
     });
     if (answer.type !== "entry") return answer;
-    return scaleAnswer(resource, liveObject(resource, answer.entry));
+    return scaleAnswer(resource, await servedObject(resource, answer.entry));
   } catch (error) {
     if (error instanceof StatusError && error.reason === "NotFound") throw scaleNotFound(request);
     throw error;
