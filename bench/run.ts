@@ -1,7 +1,11 @@
-/** `npm run bench`: runs every benchmark in turn, or those named (`npm run bench -- store api`). Each prints its own table. */
+/**
+ * `npm run bench`: runs every benchmark in turn, or those named (`npm run bench -- store api`). Each prints its own
+ * table. `--quick`, `--seconds N` and `--rounds N` go to all of them; `npm run bench -- datastore` is all of the datastore.
+ */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cpus, release } from "node:os";
+import { parseArgs } from "node:util";
 
 /** As the launcher starts a node. The compile cache holds after the first run. */
 const flags = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=4"];
@@ -10,8 +14,30 @@ const env = {
   MALLOC_ARENA_MAX: "2",
   NODE_COMPILE_CACHE: new URL("../node_modules/.cache/trivet", import.meta.url).pathname,
 };
-const all = ["node", "api", "store", "memory", "failover", "scheduling"];
-const wanted = process.argv.slice(2);
+/** All beside an etcd, but `memory`, `replace` and `idle-disk`. */
+const datastore = [
+  "store",
+  "reads",
+  "etcd-api",
+  "watch-lag",
+  "failover",
+  "handover",
+  "replace",
+  "growth",
+  "disk",
+  "idle-disk",
+  "memory",
+  "footprint",
+];
+const all = ["node", "api", ...datastore, "scheduling"];
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: "boolean" }, seconds: { type: "string" }, rounds: { type: "string" } },
+});
+const passed = Object.entries(values).map(([name, value]) =>
+  value === true ? `--${name}` : `--${name}=${String(value)}`,
+);
+const wanted = positionals.flatMap((name) => (name === "datastore" ? datastore : [name]));
 const unknown = wanted.filter((each) => !all.includes(each));
 if (unknown.length > 0) {
   console.error(`no benchmark named ${unknown.join(", ")}: there are ${all.join(", ")}`);
@@ -24,6 +50,6 @@ console.log(
 for (const name of wanted.length > 0 ? wanted : all) {
   const file = new URL(`./${name}.ts`, import.meta.url).pathname;
   if (!existsSync(file)) throw new Error(`${file} is missing`);
-  const { status } = spawnSync(process.execPath, [...flags, file], { stdio: "inherit", env });
+  const { status } = spawnSync(process.execPath, [...flags, file, ...passed], { stdio: "inherit", env });
   if (status !== 0) process.exitCode = 1;
 }
