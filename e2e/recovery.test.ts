@@ -1,6 +1,7 @@
 /** A backup while a node is down, the loss of a majority and its return, and a restore on a new machine. */
 import assert from "node:assert/strict";
-import { copyFileSync, statSync, truncateSync } from "node:fs";
+import { copyFileSync, readFileSync, statSync, truncateSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { hasKubectl, Kubectl, skipUnlessRoot, waitFor } from "./harness.ts";
 import { TestLab } from "./lab.ts";
@@ -132,6 +133,26 @@ describe("recovery", { skip, timeout: 480_000 }, () => {
       const found = subsets.flatMap(({ addresses }) => addresses.map(({ ip }) => ip));
       return found.toSorted().join() === [...moved.values()].toSorted().join();
     });
+  });
+
+  test("without systemd: a node that is killed comes back by itself, and stays stopped once it is stopped", async () => {
+    const pidOf = (name: string): number =>
+      (JSON.parse(readFileSync(`${lab.node(name).dataDir}/trivet.pid`, "utf8")) as { pid: number }).pid;
+    const first = pidOf("n2");
+    await lab.do("exec", "n2", "--", "kill", "-9", String(first));
+    await waitFor(
+      "n2 to serve again",
+      30_000,
+      async () => pidOf("n2") !== first && (await lab.status("n2")).ready,
+    );
+    const { restarts } = await lab.status("n2");
+    assert.deepEqual([restarts?.count, restarts?.exitCode], [1, 137]);
+    assert.equal((await lab.exec("n2", "stop")).code, 0);
+    // Longer than a supervisor would wait that was not stopped.
+    await delay(3_000);
+    const stopped = await lab.exec("n2", "status");
+    assert.match(stopped.stdout, /the node is not running/);
+    assert.equal((await lab.exec("n2", "start")).code, 0);
   });
 
   test("a restore on a new machine: the old state, the old certificates, and no history that clients could trip over", async () => {

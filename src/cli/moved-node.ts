@@ -3,7 +3,7 @@ import { isIPv4 } from "node:net";
 import { readIdentity, writeIdentity } from "#cluster/identity.ts";
 import { parsePeerAddresses, writePeerAddresses } from "#cluster/peer-addresses.ts";
 import type { CommandContext } from "./context.ts";
-import { findNode } from "./process-control.ts";
+import { isStarted } from "./process-control.ts";
 
 export interface MoveFlags {
   dataDir: string;
@@ -15,7 +15,7 @@ export interface MoveFlags {
 export function noteMove(context: CommandContext, flags: MoveFlags): void {
   const { dataDir, address, peers } = flags;
   if (address === undefined && peers === undefined) return;
-  if (findNode(dataDir) !== undefined)
+  if (isStarted(dataDir))
     throw new Error('the node runs: give its new address to "trivet restart", or stop it first');
   const identity = readIdentity(dataDir);
   if (identity === undefined) throw new Error(`there is no node in ${dataDir}`);

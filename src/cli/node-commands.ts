@@ -7,11 +7,9 @@ import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
 import type { MoveFlags } from "./moved-node.ts";
 import { noteMove } from "./moved-node.ts";
-import { removeUnit, stopNode } from "./process-control.ts";
+import { removeUnit, stopNode, stopTimeoutMs } from "./process-control.ts";
 import { requireRoot } from "./system.ts";
 import { isOurs, startAndWait } from "./up.ts";
-
-const stopTimeoutMs = 30_000;
 
 export async function startCommand(
   context: CommandContext,

@@ -1,86 +1,121 @@
 /**
- * Starts and stops the node in the background: a systemd unit where systemd runs, else a detached
- * process whose id stands in DATA/trivet.pid.
+ * Starts and stops the node in the background: a systemd unit where systemd runs, else a detached supervisor
+ * (`supervise.sh`) whose id stands in DATA/supervisor.pid. The node's own stands in DATA/trivet.pid.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemdRuns } from "./system.ts";
 
 const unitPath = "/etc/systemd/system/trivet.service";
 const defaultDataDir = "/var/lib/trivet";
 
+/** How long a node may take to stop in order. */
+export const stopTimeoutMs = 30_000;
+
 export interface NodeProcess {
   pid: number;
 }
 
+/** How often the supervisor has found the node ended since it last ran for a minute. */
+export interface Restarts {
+  ends: number;
+  /** Exit code of the last end; 128 + the signal's number for a signal. */
+  code: number;
+  /** Seconds since 1970 of the last end. */
+  atSeconds: number;
+  /** From then until the next start. */
+  pauseSeconds: number;
+}
+
 /** The running node of this data directory, or undefined. */
 export function findNode(dataDir: string): NodeProcess | undefined {
-  let record: { pid: number; startTicks: string };
+  return findProcess(nodePidPath(dataDir));
+}
+
+/** What starts the node again when it ends; undefined where it was started in the foreground or by systemd. */
+export function findSupervisor(dataDir: string): NodeProcess | undefined {
+  return findProcess(supervisorPidPath(dataDir));
+}
+
+/** Whether the node runs, or is about to be started again by its supervisor. */
+export function isStarted(dataDir: string): boolean {
+  return findNode(dataDir) !== undefined || findSupervisor(dataDir) !== undefined;
+}
+
+/** Undefined where the node has not ended by itself since it was started. */
+export function readRestarts(dataDir: string): Restarts | undefined {
   try {
-    record = JSON.parse(readFileSync(pidPath(dataDir), "utf8")) as typeof record;
+    return JSON.parse(readFileSync(restartsPath(dataDir), "utf8")) as Restarts;
   } catch {
     return undefined;
   }
-  // A process id may have been given to another program since: the start time tells them apart.
-  return startTicks(record.pid) === record.startTicks ? { pid: record.pid } : undefined;
 }
 
 /** Called by the node itself when it starts. */
 export function writePidFile(dataDir: string): void {
-  writeFileSync(pidPath(dataDir), JSON.stringify({ pid: process.pid, startTicks: startTicks(process.pid) }), {
-    mode: 0o600,
-  });
+  writeProcess(nodePidPath(dataDir), process.pid);
 }
 
 export function removePidFile(dataDir: string): void {
-  rmSync(pidPath(dataDir), { force: true });
+  rmSync(nodePidPath(dataDir), { force: true });
 }
 
-/** Starts the node; returns at once. Does nothing when it runs. */
+/** Starts the node; returns at once. Does nothing when it runs, or is about to be started again. */
 export function startNode(dataDir: string, launcher: string): "started" | "running" {
-  if (findNode(dataDir) !== undefined) return "running";
+  if (isStarted(dataDir)) return "running";
   if (systemdRuns() && dataDir === defaultDataDir) {
     writeFileSync(unitPath, unit(launcher, dataDir));
     execFileSync("systemctl", ["daemon-reload"]);
     execFileSync("systemctl", ["enable", "--now", "--quiet", "trivet.service"]);
     return "started";
   }
+  rmSync(restartsPath(dataDir), { force: true });
   const log = openSync(join(dataDir, "trivet.log"), "a", 0o600);
-  const child = spawn(launcher, ["serve", "--data-dir", dataDir], {
+  const child = spawn(join(import.meta.dirname, "supervise.sh"), [launcher, dataDir], {
     detached: true,
     stdio: ["ignore", log, log],
     cwd: "/",
   });
+  closeSync(log);
   child.unref();
+  if (child.pid !== undefined) writeProcess(supervisorPidPath(dataDir), child.pid);
   return "started";
 }
 
 /** Asks the node to stop gracefully and waits; kills it after the timeout. */
 export async function stopNode(dataDir: string, timeoutMs: number): Promise<"stopped" | "not running"> {
+  const supervisor = findSupervisor(dataDir);
   const node = findNode(dataDir);
-  if (node === undefined) return "not running";
+  if (node === undefined && supervisor === undefined) return "not running";
   if (systemdRuns() && dataDir === defaultDataDir) {
     execFileSync("systemctl", ["disable", "--now", "--quiet", "trivet.service"]);
     return "stopped";
   }
-  process.kill(node.pid, "SIGTERM");
+  // Only one of them: the supervisor passes it on, and a second signal would end the node at once.
+  end((supervisor ?? node)?.pid, "SIGTERM");
   const deadlineMs = Date.now() + timeoutMs;
-  while (findNode(dataDir) !== undefined) {
+  while (isStarted(dataDir)) {
     if (Date.now() > deadlineMs) {
-      process.kill(node.pid, "SIGKILL");
+      end(findSupervisor(dataDir)?.pid, "SIGKILL");
+      end(findNode(dataDir)?.pid, "SIGKILL");
       break;
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   removePidFile(dataDir);
+  for (const path of [supervisorPidPath(dataDir), restartsPath(dataDir)]) rmSync(path, { force: true });
   return "stopped";
 }
 
-/** The last lines of the node's log, for the one who reads why a start failed. */
+/** The last lines that the node wrote to its log, for the one who reads why a start failed. */
 export function lastLogLines(dataDir: string, count: number): string {
   try {
-    return readFileSync(join(dataDir, "trivet.log"), "utf8").trimEnd().split("\n").slice(-count).join("\n");
+    const lines = readFileSync(join(dataDir, "trivet.log"), "utf8").trimEnd().split("\n");
+    return lines
+      .filter((line) => !line.startsWith("supervisor: "))
+      .slice(-count)
+      .join("\n");
   } catch {
     return "";
   }
@@ -90,8 +125,40 @@ export function removeUnit(): void {
   if (systemdRuns()) rmSync(unitPath, { force: true });
 }
 
-function pidPath(dataDir: string): string {
+function nodePidPath(dataDir: string): string {
   return join(dataDir, "trivet.pid");
+}
+
+function supervisorPidPath(dataDir: string): string {
+  return join(dataDir, "supervisor.pid");
+}
+
+function restartsPath(dataDir: string): string {
+  return join(dataDir, "restarts");
+}
+
+/** A process id may have been given to another program since: the start time tells them apart. */
+function findProcess(path: string): NodeProcess | undefined {
+  let record: { pid: number; startTicks: string };
+  try {
+    record = JSON.parse(readFileSync(path, "utf8")) as typeof record;
+  } catch {
+    return undefined;
+  }
+  return startTicks(record.pid) === record.startTicks ? { pid: record.pid } : undefined;
+}
+
+function writeProcess(path: string, pid: number): void {
+  writeFileSync(path, JSON.stringify({ pid, startTicks: startTicks(pid) }), { mode: 0o600 });
+}
+
+function end(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 function startTicks(pid: number): string | undefined {

@@ -9,7 +9,7 @@ import { planRecovery, recoverStoppedNode, surveyStoppedNode } from "#cluster/re
 import type { CommandContext } from "./context.ts";
 import { callManagement, kubeconfigPath, NotRunningError } from "./management-client.ts";
 import { requireNode } from "./node-commands.ts";
-import { findNode } from "./process-control.ts";
+import { findNode, stopNode, stopTimeoutMs } from "./process-control.ts";
 import { parseTimeoutMs, requireRoot } from "./system.ts";
 import { startAndWait } from "./up.ts";
 
@@ -50,6 +50,8 @@ export async function recoverCommand(context: CommandContext, flags: RecoverFlag
   const isOwn = plan.newest.id === own.memberId;
   await context.progress.step(`${plan.newest.name} goes on alone`, async () => {
     if (isOwn && !running) {
+      // Its supervisor may be about to start it again.
+      await stopNode(flags.dataDir, stopTimeoutMs);
       recoverStoppedNode(flags.dataDir, plan, Date.now());
       return "at its start";
     }

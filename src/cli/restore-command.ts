@@ -9,7 +9,7 @@ import type { NewNode } from "#cluster/join.ts";
 import { dropPrepared, prepareRestore, putInPlace, restoreKeys } from "#cluster/restore.ts";
 import { describeBackup, verifyFile } from "./backup-command.ts";
 import type { CommandContext } from "./context.ts";
-import { findNode, stopNode } from "./process-control.ts";
+import { isStarted, stopNode, stopTimeoutMs } from "./process-control.ts";
 import { requireLinux, requireRoot } from "./system.ts";
 import type { NodeFlags } from "./up.ts";
 import { describeNode, prepareMachine, requireFreePorts, startAndWait } from "./up.ts";
@@ -21,8 +21,6 @@ export interface RestoreFlags extends NodeFlags {
   takeOver?: boolean;
   keysOnly?: boolean;
 }
-
-const stopTimeoutMs = 30_000;
 
 export async function restoreCommand(
   context: CommandContext,
@@ -67,7 +65,7 @@ export async function restoreCommand(
     }
   });
   try {
-    if (findNode(flags.dataDir) !== undefined)
+    if (isStarted(flags.dataDir))
       await context.progress.step("stopping the node (containers go on running)", () =>
         stopNode(flags.dataDir, stopTimeoutMs),
       );
@@ -95,7 +93,7 @@ async function restoreKeysOnly(
   requireRoot("restore");
   if (flags.yes !== true)
     throw new Error('this puts the keys of the backup in place of this node\'s: say so with "--yes"');
-  if (findNode(flags.dataDir) !== undefined)
+  if (isStarted(flags.dataDir))
     throw new Error('the node runs, with keys that it can read: "trivet stop" stops it');
   await context.progress.step("keys", async () => {
     const aside = await restoreKeys(flags.dataDir, createReadStream(file), Date.now());

@@ -6,6 +6,8 @@ import { readIdentity } from "#cluster/identity.ts";
 import type { CommandContext } from "./context.ts";
 import { callManagement, NotRunningError } from "./management-client.ts";
 import { findNode } from "./process-control.ts";
+import type { RestartsSeen } from "./restarts.ts";
+import { restartsLine, restartsSeen, silenceReason } from "./restarts.ts";
 import { readWitnessStatus, witnessNotReadyReason } from "./witness-status.ts";
 import { workerNotReadyReason } from "./worker-status.ts";
 import { parseTimeoutMs } from "./system.ts";
@@ -43,6 +45,8 @@ export interface NodeStatus {
   addons: { enabled: string[]; disabled: string[] };
   /** Address of this node's etcd API, where it is served. */
   etcdApi?: string;
+  /** The node has ended by itself, and was started again or will be. */
+  restarts?: RestartsSeen;
 }
 
 export type StatusFormat = "pretty" | "json" | "yaml" | "short";
@@ -101,9 +105,9 @@ export async function statusCommand(
     status = await readStatus(options.dataDir);
   } catch (error) {
     if (!(error instanceof NotRunningError)) throw error;
-    status = stoppedStatus(identity.name, context.version, findNode(options.dataDir) !== undefined);
+    status = stoppedStatus(identity.name, context.version, options.dataDir);
   }
-  context.print(format(status, options.format));
+  context.print(format(withRestarts(status, options.dataDir), options.format));
   if (!status.ready) process.exitCode = 1;
 }
 
@@ -114,8 +118,8 @@ async function witnessStatus(
 ): Promise<void> {
   const status =
     (await readWitnessStatus(options.dataDir)) ??
-    stoppedStatus(identity.name, context.version, findNode(options.dataDir) !== undefined);
-  context.print(format(status, options.format));
+    stoppedStatus(identity.name, context.version, options.dataDir);
+  context.print(format(withRestarts(status, options.dataDir), options.format));
   if (!status.ready) process.exitCode = 1;
 }
 
@@ -125,22 +129,36 @@ function workerStatus(
   name: string,
 ): void {
   const running = findNode(options.dataDir) !== undefined;
-  const value = { node: name, role: "worker", running, version: context.version };
+  const restarts = restartsSeen(options.dataDir);
+  const value = {
+    node: name,
+    role: "worker",
+    running,
+    version: context.version,
+    ...(restarts === undefined ? {} : { restarts }),
+  };
   if (options.format === "json") context.print(JSON.stringify(value, undefined, 2));
   else if (options.format === "yaml") context.print(stringify(value).trimEnd());
   else
     context.print(
-      `worker ${name} is ${running ? "running" : "not running"}; ask a control-plane node for the cluster's status`,
+      running
+        ? `worker ${name} is running; ask a control-plane node for the cluster's status`
+        : `worker ${name} is not running: ${silenceReason(options.dataDir)}`,
     );
   if (!running) process.exitCode = 1;
 }
 
-function stoppedStatus(node: string, version: string, running: boolean): NodeStatus {
+function withRestarts(status: NodeStatus, dataDir: string): NodeStatus {
+  const restarts = restartsSeen(dataDir);
+  return restarts === undefined ? status : { ...status, restarts };
+}
+
+function stoppedStatus(node: string, version: string, dataDir: string): NodeStatus {
   return {
     ready: false,
     node,
     version,
-    reason: running ? "it does not answer yet" : "the node is not running",
+    reason: silenceReason(dataDir),
     highAvailability: {
       enabled: false,
       leader: "",
@@ -166,6 +184,7 @@ export function format(status: NodeStatus, as: StatusFormat): string {
   const lines = [headline, `version: ${status.version}`];
   if (status.addons.enabled.length > 0) lines.push(`add-ons: ${status.addons.enabled.join(", ")}`);
   if (status.etcdApi !== undefined) lines.push(`etcd API: ${status.etcdApi}`);
+  if (status.restarts !== undefined) lines.push(restartsLine(status.restarts));
   if (ha.members.length > 0) {
     lines.push(
       `high availability: ${ha.enabled ? "enabled" : "not enabled"} (${quorumText(ha.failuresToQuorumLoss, ha.members.length)})`,

@@ -3,6 +3,7 @@ import { isIPv4 } from "node:net";
 import { hostname, homedir } from "node:os";
 import { copyFileSync, chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { exitCodes } from "#base/errors.ts";
 import { createCluster, requireNoDatastore } from "#cluster/join.ts";
 import type { NewNode } from "#cluster/join.ts";
 import { defaultPorts, defaultSettings, readIdentity } from "#cluster/identity.ts";
@@ -10,7 +11,17 @@ import type { ClusterSettings, NodePorts } from "#cluster/identity.ts";
 import { checkPki } from "#cluster/pki.ts";
 import type { CommandContext } from "./context.ts";
 import { kubeconfigPath } from "./management-client.ts";
-import { findNode, lastLogLines, startNode } from "./process-control.ts";
+import {
+  findNode,
+  findSupervisor,
+  isStarted,
+  lastLogLines,
+  readRestarts,
+  startNode,
+  stopNode,
+  stopTimeoutMs,
+} from "./process-control.ts";
+import type { Restarts } from "./process-control.ts";
 import { readStatus, waitReady } from "./status.ts";
 import { datastoreSetting } from "./datastore.ts";
 import type { DatastoreFlags } from "./datastore.ts";
@@ -74,7 +85,7 @@ export async function upCommand(context: CommandContext, flags: UpFlags): Promis
       await createCluster(node, settings);
       return `created in ${flags.dataDir}`;
     });
-  } else if (findNode(flags.dataDir) === undefined) await requireFreePorts(identity.ports);
+  } else if (!isStarted(flags.dataDir)) await requireFreePorts(identity.ports);
   await startAndWait(context, flags);
   printNextSteps(context, flags.dataDir);
 }
@@ -185,25 +196,37 @@ function printNextSteps(context: CommandContext, dataDir: string): void {
   );
 }
 
+/**
+ * Rejects with what the node last said when it has ended for a reason of its own, and leaves nothing behind that
+ * would start it again. One that was killed, or has laid its damaged copy aside to get another, is waited for.
+ */
 async function whenNodeDies(dataDir: string, signal: AbortSignal): Promise<never> {
+  const before = readRestarts(dataDir);
   let seen = false;
   let missingSinceMs: number | undefined;
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, 250));
     if (signal.aborted) return new Promise(() => undefined);
-    if (findNode(dataDir) !== undefined) {
+    const ended = readRestarts(dataDir);
+    const endedAnew = ended?.atSeconds !== before?.atSeconds || ended?.ends !== before?.ends;
+    if (ended !== undefined && endedAnew && !comesBack(ended)) break;
+    if (isStarted(dataDir)) {
       seen = true;
       missingSinceMs = undefined;
       continue;
     }
     missingSinceMs ??= Date.now();
-    if (Date.now() - missingSinceMs > (seen ? 1_500 : 15_000)) {
-      const log = lastLogLines(dataDir, 1).replace(/^trivet: /, "");
-      throw new Error(
-        `the node ended while it started${log === "" ? "" : `: ${log}`} (all of its log: ${dataDir}/trivet.log)`,
-      );
-    }
+    if (Date.now() - missingSinceMs > (seen ? 1_500 : 15_000)) break;
   }
+  if (findSupervisor(dataDir) !== undefined) await stopNode(dataDir, stopTimeoutMs);
+  const log = lastLogLines(dataDir, 1).replace(/^trivet: /, "");
+  throw new Error(
+    `the node ended while it started${log === "" ? "" : `: ${log}`} (all of its log: ${dataDir}/trivet.log)`,
+  );
+}
+
+function comesBack({ code, ends }: Restarts): boolean {
+  return code > 128 || (code === exitCodes.corrupt && ends === 1);
 }
 
 function clusterSettings(flags: UpFlags): ClusterSettings {
