@@ -5,24 +5,36 @@
  */
 import { Environment } from "@marcbachmann/cel-js";
 import { registerAddresses } from "./library-addresses.ts";
+import { registerFormats } from "./library-formats.ts";
 import { registerLists } from "./library-lists.ts";
 import { registerQuantities } from "./library-quantities.ts";
 import { registerStrings } from "./library-strings.ts";
 import { registerUrls } from "./library-urls.ts";
+import type { SyntaxNode } from "./syntax-tree.ts";
 
+let plain: Environment | undefined;
 const environments = new Map<string, Environment>();
+
+/** An environment with all libraries and no variables, to be completed. */
+export function newEnvironment(): Environment {
+  if (plain === undefined) {
+    plain = new Environment({ homogeneousAggregateLiterals: false, enableOptionalTypes: true });
+    registerStrings(plain);
+    registerLists(plain);
+    registerUrls(plain);
+    registerAddresses(plain);
+    registerQuantities(plain);
+    registerFormats(plain);
+  }
+  return plain.clone();
+}
 
 /** The environment in which these variables are known, all of them of dynamic type. */
 export function environmentFor(variables: readonly string[]): Environment {
   const key = [...variables].sort().join(" ");
   let environment = environments.get(key);
   if (environment === undefined) {
-    environment = new Environment({ homogeneousAggregateLiterals: false, enableOptionalTypes: true });
-    registerStrings(environment);
-    registerLists(environment);
-    registerUrls(environment);
-    registerAddresses(environment);
-    registerQuantities(environment);
+    environment = newEnvironment();
     for (const name of variables) environment.registerVariable(name, "dyn");
     environments.set(key, environment);
   }
@@ -32,6 +44,7 @@ export function environmentFor(variables: readonly string[]): Environment {
 /** A compiled expression. */
 export interface Expression {
   text: string;
+  root: SyntaxNode;
   evaluate(variables: Record<string, unknown>): unknown;
 }
 
@@ -41,7 +54,8 @@ export function compileExpression(text: string, variables: readonly string[]): E
     const parsed = environmentFor(variables).parse(text);
     const check = parsed.check();
     if (!check.valid) throw check.error ?? new Error("the expression is not valid");
-    return { text, evaluate: (context) => parsed(context) as unknown };
+    const root = parsed.ast as unknown as SyntaxNode;
+    return { text, root, evaluate: (context) => parsed(context) as unknown };
   } catch (error) {
     throw new CelCompileError(firstLine(error), { cause: error });
   }

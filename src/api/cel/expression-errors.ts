@@ -17,7 +17,7 @@ export function expressionProblem(text: string, place: ExpressionPlace): string 
   try {
     parsed = environmentFor(place.variables).parse(text);
   } catch (error) {
-    return compilationFailed(text, rangeOf(error).start, `Syntax error: ${syntaxProblem(text, error)}`);
+    return syntaxError(text, error);
   }
   const { valid, type, error } = parsed.check();
   if (!valid) {
@@ -36,8 +36,13 @@ export function expressionProblem(text: string, place: ExpressionPlace): string 
   return `must evaluate to ${place.type} but got ${String(type)}`;
 }
 
+/** For what the parser has thrown. */
+export function syntaxError(text: string, error: unknown): string {
+  return compilationFailed(text, rangeOf(error).start, `Syntax error: ${syntaxProblem(text, error)}`);
+}
+
 /** With the line in question and a mark below it, as CEL's own reports have it. */
-function compilationFailed(text: string, offset: number, what: string): string {
+export function compilationFailed(text: string, offset: number, what: string): string {
   const before = text.slice(0, offset).split("\n");
   const column = before.at(-1)?.length ?? 0;
   const line = text.split("\n")[before.length - 1] ?? "";

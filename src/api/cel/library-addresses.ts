@@ -14,6 +14,10 @@ class CelIp {
   toString(): string {
     return this.address.toString();
   }
+
+  isSame(other: CelIp): boolean {
+    return this.toString() === other.toString();
+  }
 }
 
 class CelCidr {
@@ -24,6 +28,14 @@ class CelCidr {
     this.address = address;
     this.prefix = prefix;
   }
+
+  toString(): string {
+    return `${this.address.toString()}/${this.prefix}`;
+  }
+
+  isSame(other: CelCidr): boolean {
+    return this.toString() === other.toString();
+  }
 }
 
 export function registerAddresses(environment: Environment): void {
@@ -31,9 +43,12 @@ export function registerAddresses(environment: Environment): void {
     (...names: string[]) =>
     (value: CelIp) =>
       names.includes(value.address.range());
+  const names = class IpNamespace {};
   environment
     .registerType("net.IP", { ctor: CelIp, fields: {} })
     .registerType("net.CIDR", { ctor: CelCidr, fields: {} })
+    .registerOperator("net.IP == net.IP", (left: CelIp, right: CelIp) => left.isSame(right))
+    .registerOperator("net.CIDR == net.CIDR", (left: CelCidr, right: CelCidr) => left.isSame(right))
     .registerFunction("ip(string): net.IP", (text: string) => parseIp(text))
     .registerFunction("isIP(string): bool", (text: string) => isIp(text))
     .registerFunction("string(net.IP): string", (value: CelIp) => value.toString())
@@ -49,14 +64,17 @@ export function registerAddresses(environment: Environment): void {
     )
     .registerFunction("cidr(string): net.CIDR", (text: string) => parseCidr(text))
     .registerFunction("isCIDR(string): bool", (text: string) => isCidr(text))
+    .registerFunction("string(net.CIDR): string", (value: CelCidr) => value.toString())
+    .registerType("IpNamespace", { ctor: names, fields: {} })
+    .registerConstant("ip", "IpNamespace", new names())
     .registerFunction(
-      "string(net.CIDR): string",
-      (value: CelCidr) => `${value.address.toString()}/${value.prefix}`,
+      "IpNamespace.isCanonical(string): bool",
+      (_ip: unknown, text: string) => parseIp(text).toString() === text,
     )
     .registerFunction("net.CIDR.ip(): net.IP", (value: CelCidr) => new CelIp(value.address))
     .registerFunction("net.CIDR.prefixLength(): int", (value: CelCidr) => BigInt(value.prefix))
     .registerFunction("net.CIDR.masked(): net.CIDR", (value: CelCidr) => {
-      const text = `${value.address.toString()}/${value.prefix}`;
+      const text = value.toString();
       const network =
         value.address.kind() === "ipv4"
           ? ipaddr.IPv4.networkAddressFromCIDR(text)

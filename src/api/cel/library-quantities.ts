@@ -26,6 +26,10 @@ export function registerQuantities(environment: Environment): void {
   const whole = (value: bigint): Quantity => ({ nano: value * nano, format: "DecimalSI" });
   environment
     .registerType("kubernetes.Quantity", { ctor: CelQuantity, fields: {} })
+    .registerOperator(
+      "kubernetes.Quantity == kubernetes.Quantity",
+      (left: CelQuantity, right: CelQuantity) => order(left, right) === 0,
+    )
     .registerFunction("quantity(string): kubernetes.Quantity", (text: string) => parse(text))
     .registerFunction(
       "isQuantity(string): bool",

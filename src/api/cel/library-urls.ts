@@ -18,6 +18,10 @@ export function registerUrls(environment: Environment): void {
     value.isRelative ? "" : read(value.url);
   environment
     .registerType("kubernetes.URL", { ctor: CelUrl, fields: {} })
+    .registerOperator(
+      "kubernetes.URL == kubernetes.URL",
+      (left: CelUrl, right: CelUrl) => left.url.href === right.url.href,
+    )
     .registerFunction("url(string): kubernetes.URL", (text: string) => parse(text))
     .registerFunction("isURL(string): bool", (text: string) => isUrl(text))
     .registerFunction(

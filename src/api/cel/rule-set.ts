@@ -6,8 +6,12 @@ import { duplicate, forbidden, invalid, required } from "#kinds/field-error.ts";
 import type { FieldError } from "#kinds/field-error.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { equalJson, isObject, own } from "#api/patch/json.ts";
+import { CostExceeded, CostMeter, meter, metered } from "./cost-meter.ts";
 import { CelCompileError, compileExpression, firstLine } from "./environment.ts";
 import type { Expression } from "./environment.ts";
+import { resolveFieldPath } from "./field-path.ts";
+import { optionalOf } from "./optional.ts";
+import { names } from "./syntax-tree.ts";
 import { toCel } from "./values.ts";
 
 type SchemaRule = NonNullable<Schema["x-kubernetes-validations"]>[number];
@@ -20,6 +24,11 @@ interface Rule {
 }
 
 const variables = ["self", "oldSelf"];
+
+/** What the rules of one object may cost together, and what one of them may. */
+const costBudget = 10_000_000;
+const callCostMax = 1_000_000;
+const messageBytesMax = 5 * 1024;
 
 export class RuleSet {
   readonly #schema: Schema;
@@ -35,9 +44,9 @@ export class RuleSet {
   }
 
   validate(value: unknown, old: unknown): FieldError[] {
-    const errors: FieldError[] = [];
-    this.#visit(value, old, this.#schema, "", errors);
-    return errors;
+    const validation: Validation = { errors: [], budget: costBudget };
+    this.#visit(value, old, this.#schema, "", validation);
+    return validation.errors;
   }
 
   #collect(schema: Schema): void {
@@ -48,46 +57,50 @@ export class RuleSet {
     if (typeof schema.additionalProperties === "object") this.#collect(schema.additionalProperties);
   }
 
-  #visit(value: unknown, old: unknown, schema: Schema, path: string, errors: FieldError[]): void {
-    if (value === undefined || value === null) return;
+  #visit(value: unknown, old: unknown, schema: Schema, path: string, validation: Validation): void {
+    if (value === undefined || value === null || validation.budget < 0) return;
     const rules = this.#rules.get(schema);
-    if (rules !== undefined) evaluateRules(rules, value, old, schema, path, errors);
+    if (rules !== undefined) evaluateRules(rules, value, old, schema, path, validation);
     if (Array.isArray(value)) {
       const { items } = schema;
       if (items !== undefined)
         for (const [index, each] of value.entries())
-          this.#visit(each, correlate(each, old, schema), items, `${path}[${index}]`, errors);
+          this.#visit(each, correlate(each, old, schema), items, `${path}[${index}]`, validation);
     } else if (isObject(value)) {
+      const isCorrelatable = schema["x-kubernetes-map-type"] !== "atomic";
       for (const key of Object.keys(value)) {
         const property = own(schema.properties, key);
-        const before = isObject(old) ? own(old, key) : undefined;
+        const before = isCorrelatable && isObject(old) ? own(old, key) : undefined;
         if (property !== undefined)
-          this.#visit(value[key], before, property, path === "" ? key : `${path}.${key}`, errors);
+          this.#visit(value[key], before, property, path === "" ? key : `${path}.${key}`, validation);
         else if (typeof schema.additionalProperties === "object")
-          this.#visit(value[key], before, schema.additionalProperties, `${path}[${key}]`, errors);
+          this.#visit(value[key], before, schema.additionalProperties, `${path}[${key}]`, validation);
       }
     }
   }
 }
 
-/** Throws CelCompileError where a rule of the schema node can't be compiled. */
-export function checkRule(rule: SchemaRule): void {
-  compileExpression(rule.rule, variables);
-  if (rule.messageExpression !== undefined) compileExpression(rule.messageExpression, variables);
+interface Validation {
+  errors: FieldError[];
+  /** What may still be spent. Below zero: nothing more is evaluated. */
+  budget: number;
 }
 
 function compileRule(source: SchemaRule): Rule {
+  const expression = compiled(source.rule);
   return {
     source,
-    isTransition: /\boldSelf\b/.test(source.rule),
-    expression: compiled(source.rule),
+    isTransition: !(expression instanceof CelCompileError) && names(expression.root, "oldSelf"),
+    expression,
     message: messageOf(source),
   };
 }
 
 function compiled(text: string): Expression | CelCompileError {
   try {
-    return compileExpression(text, variables);
+    const expression = compileExpression(text, variables);
+    meter(expression.root);
+    return expression;
   } catch (error) {
     if (error instanceof CelCompileError) return error;
     throw error;
@@ -106,40 +119,92 @@ function evaluateRules(
   old: unknown,
   schema: Schema,
   path: string,
-  errors: FieldError[],
+  validation: Validation,
 ): void {
   const field = path === "" ? "<nil>" : path;
-  const context = {
-    self: toCel(value, schema),
-    ...(old === undefined ? {} : { oldSelf: toCel(old, schema) }),
-  };
+  const type = schema.type ?? "object";
+  const self = toCel(value, schema);
+  const before = old === undefined ? undefined : toCel(old, schema);
   for (const rule of rules) {
     if (rule.isTransition && old === undefined && rule.source.optionalOldSelf !== true) continue;
     // What did not change is not judged again, unless the change itself is the matter.
     if (!rule.isTransition && old !== undefined && equalJson(value, old)) continue;
-    const type = schema.type ?? "object";
     if (rule.expression instanceof CelCompileError) {
-      errors.push(invalid(field, type, `rule compile error: ${rule.expression.message}`));
+      validation.errors.push(invalid(field, type, `rule compile error: ${rule.expression.message}`));
       continue;
     }
-    try {
-      if (rule.expression.evaluate(context) !== true) errors.push(failure(rule, field, type, context));
-    } catch (error) {
-      const text = rule.source.message?.trim() ?? rule.source.rule.trim();
-      errors.push(invalid(field, type, `${firstLine(error)} evaluating rule: ${text}`));
-    }
+    const oldSelf = rule.source.optionalOldSelf === true ? optionalOf(before) : before;
+    const context = { self, ...(oldSelf === undefined ? {} : { oldSelf }) };
+    evaluateRule(rule, rule.expression, field, schema, context, validation);
+    if (validation.budget < 0) return;
   }
 }
 
-function failure(rule: Rule, at: string, type: string, context: Record<string, unknown>): FieldError {
+function evaluateRule(
+  rule: Rule,
+  expression: Expression,
+  field: string,
+  schema: Schema,
+  context: Record<string, unknown>,
+  validation: Validation,
+): void {
+  const { errors } = validation;
+  const type = schema.type ?? "object";
+  const cost = new CostMeter(callCostMax);
+  try {
+    const isHeld = metered(cost, () => expression.evaluate(context)) === true;
+    if (!isWithinBudget(validation, cost, field, type)) return;
+    if (!isHeld) errors.push(failure(rule, field, schema, type, context, validation));
+  } catch (error) {
+    if (!isWithinBudget(validation, cost, field, type)) return;
+    const text = rule.source.message?.trim() ?? rule.source.rule.trim();
+    const said = firstLine(error);
+    if (error instanceof CostExceeded) {
+      validation.budget = -1;
+      errors.push(
+        invalid(
+          field,
+          type,
+          `'${said}': no further validation rules will be run due to call cost exceeds limit for rule: ${text}`,
+        ),
+      );
+    } else if (said.startsWith("no such overload"))
+      errors.push(
+        invalid(
+          field,
+          type,
+          `'${said}': call arguments did not match a supported operator, function or macro signature for rule: ${text}`,
+        ),
+      );
+    else errors.push(invalid(field, type, `${said} evaluating rule: ${text}`));
+  }
+}
+
+function isWithinBudget(validation: Validation, cost: CostMeter, field: string, type: string): boolean {
+  validation.budget -= cost.spent;
+  if (validation.budget >= 0) return true;
+  validation.errors.push(
+    invalid(
+      field,
+      type,
+      "validation failed due to running out of cost budget, no further validation rules will be run",
+    ),
+  );
+  return false;
+}
+
+function failure(
+  rule: Rule,
+  at: string,
+  schema: Schema,
+  type: string,
+  context: Record<string, unknown>,
+  validation: Validation,
+): FieldError {
   const { source } = rule;
-  const field =
-    source.fieldPath === undefined
-      ? at
-      : at === "<nil>"
-        ? source.fieldPath.replace(/^\./, "")
-        : at + source.fieldPath;
-  const detail = messageText(rule, context);
+  const below = source.fieldPath === undefined ? undefined : resolveFieldPath(source.fieldPath, schema);
+  const field = below === undefined ? at : at === "<nil>" ? below.replace(/^\./, "") : at + below;
+  const detail = messageText(rule, context, validation);
   switch (source.reason) {
     case "FieldValueForbidden":
       return forbidden(field, detail);
@@ -152,13 +217,21 @@ function failure(rule: Rule, at: string, type: string, context: Record<string, u
   }
 }
 
-function messageText({ source, message }: Rule, context: Record<string, unknown>): string {
+function messageText(
+  { source, message }: Rule,
+  context: Record<string, unknown>,
+  validation: Validation,
+): string {
   if (message !== undefined) {
+    const cost = new CostMeter(Math.min(callCostMax, validation.budget));
     try {
-      const text = message.evaluate(context);
-      if (typeof text === "string" && text.trim() !== "" && !text.includes("\n")) return text;
+      const made = metered(cost, () => message.evaluate(context));
+      const text = typeof made === "string" ? made.trim() : "";
+      if (text !== "" && !text.includes("\n") && Buffer.byteLength(text) <= messageBytesMax) return text;
     } catch {
       // A message that can't be made gives way to the fixed one, as upstream has it.
+    } finally {
+      validation.budget -= cost.spent;
     }
   }
   return source.message === undefined || source.message === ""

@@ -2,6 +2,7 @@
  * JSON values as CEL sees them: integers are 64-bit, times and bytes have types of their own, and fields
  * whose names are not CEL identifiers go by escaped names (k8s.io/apiserver, pkg/cel/escaping).
  */
+import { Environment } from "@marcbachmann/cel-js";
 import { setMember } from "#base/member.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { isObject, own } from "#api/patch/json.ts";
@@ -42,7 +43,19 @@ function celString(value: string, schema: Schema | undefined): unknown {
     const time = new Date(value);
     return Number.isNaN(time.getTime()) ? value : time;
   }
+  if (schema.format === "duration") return celDuration(value);
   return schema.format === "byte" ? new Uint8Array(Buffer.from(value, "base64")) : value;
+}
+
+const durations = new Environment().registerVariable("text", "string").parse("duration(text)");
+
+/** Days and weeks, which schemas allow and the language does not know, stay text. */
+function celDuration(text: string): unknown {
+  try {
+    return durations({ text });
+  } catch {
+    return text;
+  }
 }
 
 const reserved = new Set([

@@ -2,6 +2,7 @@
 import { goStrings } from "#kinds/go-syntax.ts";
 import { forbidden, invalid, notSupported, required } from "#kinds/field-error.ts";
 import type { FieldError } from "#kinds/field-error.ts";
+import type { Schema } from "#kinds/schema.ts";
 import { dns1035LabelErrors, dnsSubdomainErrors } from "#kinds/names.ts";
 import { reviewVersionErrors, webhookClientErrors } from "#kinds/webhooks.ts";
 import { equalJson } from "#api/patch/json.ts";
@@ -10,8 +11,14 @@ import { isEstablished } from "./definition.ts";
 import { parseJsonPath } from "./json-path.ts";
 import { validateDefinitionSchema } from "./validate-schema.ts";
 
-/** Expects a definition with its defaults. */
-export function validateDefinition(crd: CustomResourceDefinition): FieldError[] {
+/**
+ * Expects a definition with its defaults. `old`: what is stored of it, whose rules are not judged again
+ * where its schema has not changed.
+ */
+export function validateDefinition(
+  crd: CustomResourceDefinition,
+  old?: CustomResourceDefinition,
+): FieldError[] {
   const { name } = crd.metadata;
   const spec = crd.spec ?? ({} as CustomResourceDefinition["spec"]);
   const names = spec.names ?? ({} as CustomNames);
@@ -29,9 +36,11 @@ export function validateDefinition(crd: CustomResourceDefinition): FieldError[] 
   for (const [index, version] of (spec.versions ?? []).entries())
     if (version.schema?.openAPIV3Schema === undefined)
       errors.push(required(`spec.versions[${index}].schema.openAPIV3Schema`, "schemas are required"));
-  errors.push(...validateVersions(spec.versions ?? [], Array.isArray(spec.versions)));
+  const isStored: IsStored = (schema) =>
+    old?.spec.versions.some((each) => equalJson(each.schema?.openAPIV3Schema, schema)) === true;
+  errors.push(...validateVersions(spec.versions ?? [], Array.isArray(spec.versions), isStored));
   errors.push(...validateNames(names));
-  errors.push(...validateHoisted(spec.versions ?? []));
+  errors.push(...validateHoisted(spec.versions ?? [], isStored));
   errors.push(...validateConversion(spec.conversion ?? { strategy: "None" }));
   if (crd.status !== undefined)
     errors.push(...validateStoredVersions(crd.status.storedVersions ?? [], spec.versions ?? []));
@@ -43,7 +52,7 @@ export function validateDefinitionUpdate(
   crd: CustomResourceDefinition,
   old: CustomResourceDefinition,
 ): FieldError[] {
-  const errors = validateDefinition(crd);
+  const errors = validateDefinition(crd, old);
   const fixed = (path: string, value: unknown, before: unknown) => {
     if (!equalJson(value, before)) errors.push(invalid(path, value, "field is immutable"));
   };
@@ -107,7 +116,13 @@ function validateGroup(group: string): FieldError[] {
     : [invalid("spec.group", group, "should be a domain with at least one dot")];
 }
 
-function validateVersions(versions: readonly CustomVersion[], isGiven: boolean): FieldError[] {
+type IsStored = (schema: Schema) => boolean;
+
+function validateVersions(
+  versions: readonly CustomVersion[],
+  isGiven: boolean,
+  isStored: IsStored,
+): FieldError[] {
   const errors: FieldError[] = [];
   for (const [index, version] of versions.entries()) {
     const path = `spec.versions[${index}]`;
@@ -130,6 +145,7 @@ function validateVersions(versions: readonly CustomVersion[], isGiven: boolean):
           version.schema.openAPIV3Schema,
           `${path}.schema.openAPIV3Schema`,
           version.subresources?.status !== undefined,
+          !isStored(version.schema.openAPIV3Schema),
         ),
       );
     if (!hoists(versions, (each) => each.subresources))
@@ -153,7 +169,7 @@ function validateVersions(versions: readonly CustomVersion[], isGiven: boolean):
 }
 
 /** What all versions have alike stands at the top in upstream's internal form, and so in its paths. */
-function validateHoisted(versions: readonly CustomVersion[]): FieldError[] {
+function validateHoisted(versions: readonly CustomVersion[], isStored: IsStored): FieldError[] {
   const [first] = versions;
   if (first === undefined) return [];
   const errors: FieldError[] = [];
@@ -167,6 +183,7 @@ function validateHoisted(versions: readonly CustomVersion[]): FieldError[] {
         schema,
         "spec.validation.openAPIV3Schema",
         first.subresources?.status !== undefined,
+        !isStored(schema),
       ),
     );
   if (hoists(versions, (each) => each.subresources))

@@ -5,15 +5,23 @@
 import { forbidden, invalid, notSupported, required } from "#kinds/field-error.ts";
 import type { FieldError } from "#kinds/field-error.ts";
 import type { Schema } from "#kinds/schema.ts";
-import { CelCompileError } from "#api/cel/environment.ts";
-import { checkRule } from "#api/cel/rule-set.ts";
+import { RuleSet } from "#api/cel/rule-set.ts";
 import { cloneJson, isObject } from "#api/patch/json.ts";
 import { applySchemaDefaults, decodeCustom } from "./decode-custom.ts";
 import { goValue } from "./go-value.ts";
+import { validateRules, validateRuleTexts } from "./validate-rules.ts";
 import { patternOf, validateValue } from "./validate-value.ts";
 
-/** `path` is where the schema stands, for the fields of errors; `hasStatus`: the status is a subresource. */
-export function validateDefinitionSchema(schema: Schema, path: string, hasStatus = false): FieldError[] {
+/**
+ * `path` is where the schema stands, for the fields of errors; `hasStatus`: the status is a subresource;
+ * `judgesRules`: its expressions are new.
+ */
+export function validateDefinitionSchema(
+  schema: Schema,
+  path: string,
+  hasStatus: boolean,
+  judgesRules: boolean,
+): FieldError[] {
   const errors: FieldError[] = [];
   if (hasStatus && (schema.type ?? "object") !== "object")
     errors.push(
@@ -29,6 +37,7 @@ export function validateDefinitionSchema(schema: Schema, path: string, hasStatus
   // A schema that can't be read as a structural one is not judged as one.
   const isReadable = !errors.some((each) => each.message.endsWith(" is not supported"));
   if (isReadable) checkStructural(schema, path, "root", errors);
+  if (errors.length === 0 && judgesRules) errors.push(...validateRules(schema, path));
   if (errors.length === 0) checkDefaults(schema, path, errors);
   return errors;
 }
@@ -71,7 +80,7 @@ function checkSupported(schema: Schema, path: string, errors: FieldError[], isVa
   if (isValue) {
     checkMapType(schema, path, errors);
     checkListType(schema, path, errors);
-    checkRules(schema, path, errors);
+    errors.push(...validateRuleTexts(schema, path));
   }
   for (const [name, property] of Object.entries(schema.properties ?? {}))
     checkSupported(property, `${path}.properties[${name}]`, errors, isValue);
@@ -217,24 +226,6 @@ function checkMapList(
     errors.push(invalid(keysPath, list, "must not contain duplicate entries"));
 }
 
-function checkRules(schema: Schema, path: string, errors: FieldError[]): void {
-  for (const [index, rule] of (schema["x-kubernetes-validations"] ?? []).entries()) {
-    const at = `${path}.x-kubernetes-validations[${index}]`;
-    if ((rule.rule ?? "").trim() === "") {
-      errors.push(required(`${at}.rule`, "rule is not specified"));
-      continue;
-    }
-    if (rule.message !== undefined && rule.message !== "" && rule.message.trim() === "")
-      errors.push(invalid(`${at}.message`, rule.message, "message must be non-empty if specified"));
-    try {
-      checkRule(rule);
-    } catch (error) {
-      if (!(error instanceof CelCompileError)) throw error;
-      errors.push(invalid(`${at}.rule`, rule.rule, `compilation failed: ${error.message}`));
-    }
-  }
-}
-
 const types = ["array", "boolean", "integer", "number", "object", "string"];
 
 type Place = "root" | "field" | "item" | "values";
@@ -348,6 +339,10 @@ function checkDefault(schema: Schema, path: string, errors: FieldError[]): void 
     return;
   }
   applySchemaDefaults(value, schema);
-  for (const error of validateValue(value, schema))
-    errors.push({ ...error, field: error.field === "" ? path : `${path}.${error.field}` });
+  const found = validateValue(value, schema);
+  if (found.length === 0) found.push(...new RuleSet(schema).validate(value, undefined));
+  for (const error of found) {
+    const isWhole = error.field === "" || error.field === "<nil>";
+    errors.push({ ...error, field: isWhole ? path : `${path}.${error.field}` });
+  }
 }
