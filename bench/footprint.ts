@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { sides, startCluster } from "./datastore/cluster.ts";
 import type { Cluster } from "./datastore/cluster.ts";
 import { benchOptions, note } from "./datastore/options.ts";
-import { memoryOf } from "./datastore/process-figures.ts";
+import { memoryOf } from "./datastore/process-memory.ts";
 import { Scratch } from "./datastore/scratch.ts";
 import { printTable } from "./table.ts";
 

@@ -1,13 +1,14 @@
 /**
  * Bytes that each node of an idle three-node cluster writes to its disk, with the leases of its nodes and all controllers, as an
- * hour would have them. Needs root; makes and removes its own lab.
+ * hour would have them. Each node of the lab has a disk of its own, so containerd's part and the file system's journal
+ * count too. Needs root; makes and removes its own lab.
  *
  *     npm run bench -- idle-disk [--quick] [--seconds 300]
  */
 import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { benchOptions, note } from "./datastore/options.ts";
-import { writtenBytes } from "./datastore/process-figures.ts";
+import { diskWrittenBytes } from "./datastore/loop-disk.ts";
 import { Scratch } from "./datastore/scratch.ts";
 import { printTable } from "./table.ts";
 
@@ -29,15 +30,16 @@ function lab(...args: string[]): string {
 process.once("exit", () => lab("down"));
 lab("down");
 const { nodes } = JSON.parse(
-  lab("up", "--nodes", "3", "--format", "json").trim().split("\n").at(-1) ?? "",
+  lab("up", "--nodes", "3", "--disk-size", "2048", "--format", "json").trim().split("\n").at(-1) ?? "",
 ) as {
-  nodes: { name: string; pid: number }[];
+  nodes: { name: string; dataDir: string }[];
 };
 note(`three nodes run, ${settleMs / 1000} s of rest`);
 await delay(settleMs);
+const written = ({ dataDir }: { dataDir: string }) => diskWrittenBytes(dataDir);
 const startedMs = performance.now();
-const before = nodes.map(({ pid }) => writtenBytes(pid));
-const bytes = () => nodes.map(({ pid }, at) => writtenBytes(pid) - (before[at] ?? NaN));
+const before = nodes.map(written);
+const bytes = () => nodes.map((node, at) => written(node) - (before[at] ?? NaN));
 while (performance.now() - startedMs < seconds * 1000) {
   await delay(stepMs);
   note(

@@ -1,26 +1,35 @@
 /**
- * What a benchmark leaves on the machine while it runs: one directory and its processes. All of it is gone when the
+ * What a benchmark leaves on the machine while it runs: one directory, perhaps on a disk of its own, and its processes. All of it is gone when the
  * benchmark's own process ends, be it by an error or by a signal.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { mountOwnDisk, unmountOwnDisk } from "./loop-disk.ts";
 
 export class Scratch {
   readonly directory: string;
+  readonly #top: string;
   readonly #children = new Set<ChildProcess>();
+  #mounted = false;
 
-  constructor(name: string) {
-    this.directory = mkdtempSync(join(tmpdir(), `trivet-bench-${name}-`));
+  /** `diskSizeMiB`: on a disk of its own, which takes root. */
+  constructor(name: string, diskSizeMiB?: number) {
+    this.#top = mkdtempSync(join(tmpdir(), `trivet-bench-${name}-`));
+    this.directory = join(this.#top, "data");
+    mkdirSync(this.directory);
     process.once("exit", () => this.#remove());
     for (const [signal, code] of [
       ["SIGINT", 130],
       ["SIGTERM", 143],
     ] as const)
       process.once(signal, () => process.exit(code));
+    if (diskSizeMiB === undefined) return;
+    mountOwnDisk(join(this.#top, "disk"), this.directory, diskSizeMiB);
+    this.#mounted = true;
   }
 
   /** The child is killed at the end if it still runs then. */
@@ -32,8 +41,9 @@ export class Scratch {
 
   #remove(): void {
     for (const child of this.#children) child.kill("SIGKILL");
+    if (this.#mounted) unmountOwnDisk(this.directory);
     // A killed process may still be writing its last file.
-    rmSync(this.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    rmSync(this.#top, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 

@@ -1,10 +1,5 @@
-/** What Linux counts of a process. */
+/** How much memory Linux counts for a process. */
 import { readFileSync } from "node:fs";
-
-/** Bytes that it has caused to be written to the disk since it began, the page cache's share of them included. */
-export function writtenBytes(pid: number): number {
-  return field(readFileSync(`/proc/${pid}/io`, "utf8"), "write_bytes");
-}
 
 export interface Memory {
   residentMb: number;
