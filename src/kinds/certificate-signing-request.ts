@@ -1,7 +1,7 @@
 /** CertificateSigningRequest (certificates.k8s.io/v1). The requester is written by the server, from the request's user. */
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { copyOf } from "./equality.ts";
-import { type FieldError, duplicate, invalid, notSupported, required } from "./field-error.ts";
+import { type FieldError, duplicate, forbidden, invalid, notSupported, required } from "./field-error.ts";
 import { defineKind } from "./kind.ts";
 import { dnsSubdomainErrors, pathSegmentErrors } from "./names.ts";
 import type { KubeObject } from "./object.ts";
@@ -100,20 +100,27 @@ export const certificateSigningRequest = defineKind<RequestObject>({
         else object.status.conditions = conditions;
         stampConditions(object, old, context.now);
       },
+      validateUpdate: (object, old) => [
+        ...validateRequest(object),
+        ...conditionErrors(object),
+        ...removedConditionErrors(object, old),
+      ],
     },
     status: {
       ...statusSubresource<RequestObject>(),
+      validateUpdate: (object, old) => [
+        ...validateRequest(object),
+        ...conditionErrors(object),
+        ...removedConditionErrors(object, old),
+        ...decisions.flatMap((type) => decisionErrors(object, old, type)),
+        ...(old.status?.certificate && object.status?.certificate !== old.status.certificate
+          ? [forbidden("status.certificate", "updates may not modify existing certificate content")]
+          : []),
+      ],
       /** Approval and denial stay with the approval subresource. */
       prepareUpdate(object, old, context) {
         object.spec = copyOf(old.spec);
-        const decided = (list: Condition[] | undefined): Condition[] =>
-          (list ?? []).filter((each) => each.type === "Approved" || each.type === "Denied");
-        const others = (object.status?.conditions ?? []).filter(
-          (each) => each.type !== "Approved" && each.type !== "Denied",
-        );
-        const conditions = [...decided(old.status?.conditions), ...others];
-        object.status ??= {};
-        if (conditions.length > 0) object.status.conditions = conditions;
+        for (const type of decisions) keepConditions(object, old, type);
         stampConditions(object, old, context.now);
       },
     },
@@ -136,6 +143,50 @@ export const certificateSigningRequest = defineKind<RequestObject>({
     }),
   ],
 });
+
+const decisions = ["Approved", "Denied"];
+
+function conditionsOf({ status: state }: RequestObject, type: string): Condition[] {
+  return (state?.conditions ?? []).filter((each) => each.type === type);
+}
+
+/** Puts the stored conditions of a type in the place of the written ones, where these are as many. */
+function keepConditions(object: RequestObject, old: RequestObject, type: string): void {
+  const before = conditionsOf(old, type);
+  if (object.status?.conditions === undefined || conditionsOf(object, type).length !== before.length) return;
+  object.status.conditions = object.status.conditions.map((each) =>
+    each.type === type ? copyOf(before.shift() ?? each) : each,
+  );
+}
+
+function conditionErrors({ status: state }: RequestObject): FieldError[] {
+  const types: string[] = [];
+  return (state?.conditions ?? []).flatMap(({ type, status: value }, index) => {
+    const at = `status.conditions[${index}]`;
+    const errors: FieldError[] = type === "" ? [required(`${at}.type`)] : [];
+    const allowed = [...decisions, "Failed"].includes(type) ? ["True"] : ["False", "True", "Unknown"];
+    if (value === "") errors.push(required(`${at}.status`));
+    else if (!allowed.includes(value)) errors.push(notSupported(`${at}.status`, value, allowed));
+    const other = decisions.find((each) => each !== type);
+    if (decisions.includes(type) && types.includes(other ?? ""))
+      errors.push(invalid(`${at}.type`, type, "Approved and Denied conditions are mutually exclusive"));
+    if (types.includes(type)) errors.push(duplicate(`${at}.type`, type));
+    types.push(type);
+    return errors;
+  });
+}
+
+function removedConditionErrors(object: RequestObject, old: RequestObject): FieldError[] {
+  return [...decisions, "Failed"]
+    .filter((type) => conditionsOf(object, type).length < conditionsOf(old, type).length)
+    .map((type) => forbidden("status.conditions", `updates may not remove a condition of type "${type}"`));
+}
+
+function decisionErrors(object: RequestObject, old: RequestObject, type: string): FieldError[] {
+  return conditionsOf(object, type).length > conditionsOf(old, type).length
+    ? [forbidden("status.conditions", `updates may not add a condition of type "${type}"`)]
+    : [];
+}
 
 function stampConditions(object: RequestObject, old: RequestObject, now: string): void {
   for (const condition of object.status?.conditions ?? []) {

@@ -71,7 +71,8 @@ export function validateInitContainers(scope: ContainerScope, path: string): Fie
       errors.push(notSupported(`${at}.restartPolicy`, policy, ["Always"]));
     if (container.name && names.has(container.name)) errors.push(duplicate(`${at}.name`, container.name));
     if (container.name) names.add(container.name);
-    errors.push(...hostPortConflicts([container], path, index));
+    // Each runs alone, and upstream looks at each as if it were the only one.
+    errors.push(...hostPortConflicts([container], path));
     if (restarts) {
       errors.push(
         ...validateLifecycle(container.lifecycle, scope.gracePeriodSeconds, `${at}.lifecycle`),
@@ -117,6 +118,9 @@ export function validateEphemeralContainers(scope: ContainerScope, path: string)
   for (const [index, container] of (spec.ephemeralContainers ?? []).entries()) {
     const at = `${path}[${index}]`;
     errors.push(...validateCommon(container as Container, scope, at));
+    const image = container.image ?? "";
+    if (image !== image.trim())
+      errors.push(invalid(`${at}.image`, image, "must not have leading or trailing whitespace"));
     if (seen.has(container.name) || others.has(container.name))
       errors.push(duplicate(`${at}.name`, container.name));
     seen.add(container.name);
@@ -138,6 +142,15 @@ export function validateEphemeralContainers(scope: ContainerScope, path: string)
   return errors;
 }
 
+/** Pods are told of blanks around an image; templates have always been accepted with them. */
+export function imageSpaceErrors(containers: readonly Container[] | undefined, path: string): FieldError[] {
+  return (containers ?? []).flatMap(({ image = "" }, index) =>
+    image === image.trim()
+      ? []
+      : [invalid(`${path}[${index}].image`, image, "must not have leading or trailing whitespace")],
+  );
+}
+
 function isBlank(value: unknown): boolean {
   if (value === undefined || value === null || value === "") return true;
   return typeof value === "object" && Object.keys(value).length === 0;
@@ -152,8 +165,6 @@ function validateCommon(container: Container, scope: ContainerScope, path: strin
     );
   const image = container.image ?? "";
   if (image === "") errors.push(required(`${path}.image`));
-  else if (image !== image.trim())
-    errors.push(invalid(`${path}.image`, image, "must not have leading or trailing whitespace"));
   const messages = container.terminationMessagePolicy ?? "";
   if (!["File", "FallbackToLogsOnError"].includes(messages))
     errors.push(
@@ -232,15 +243,14 @@ function validatePorts(ports: readonly ContainerPort[] | undefined, path: string
 }
 
 /** Two containers may not want the same port of the host. */
-function hostPortConflicts(containers: readonly Container[], path: string, firstIndex = 0): FieldError[] {
+function hostPortConflicts(containers: readonly Container[], path: string): FieldError[] {
   const errors: FieldError[] = [];
   const seen = new Set<string>();
   for (const [index, container] of containers.entries())
     for (const [position, port] of (container.ports ?? []).entries()) {
       if (!port.hostPort) continue;
       const key = `${port.protocol}/${port.hostIP ?? ""}/${port.hostPort}`;
-      if (seen.has(key))
-        errors.push(duplicate(`${path}[${firstIndex + index}].ports[${position}].hostPort`, key));
+      if (seen.has(key)) errors.push(duplicate(`${path}[${index}].ports[${position}].hostPort`, key));
       seen.add(key);
     }
   return errors;

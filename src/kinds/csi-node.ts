@@ -1,6 +1,8 @@
 /** CSINode (storage.k8s.io/v1). */
 import { ageColumn, integer, nameColumn } from "./columns.ts";
+import { deepEqual } from "./equality.ts";
 import { type FieldError, duplicate, invalid, required } from "./field-error.ts";
+import { goPointer, goStrings } from "./go-syntax.ts";
 import { qualifiedNameErrors } from "./names.ts";
 import { driverNameErrors } from "./volumes.ts";
 import type { KubeObject } from "./object.ts";
@@ -29,7 +31,7 @@ export const csiNode = defineKind<CsiNodeObject>({
   metadataErrorsOnce: true,
   unconditionalUpdate: false,
   validate: validateNode,
-  validateUpdate: validateNode,
+  validateUpdate: (object, old) => [...validateNode(object), ...changedDrivers(object, old)],
   columns: [
     nameColumn,
     integer("Drivers", "Number of drivers on the node.", ({ spec }) => (spec.drivers ?? []).length),
@@ -61,4 +63,21 @@ function validateNode({ spec }: CsiNodeObject): FieldError[] {
     }
   }
   return errors;
+}
+
+/** Drivers come and go; one that stays is what it was. */
+function changedDrivers({ spec }: CsiNodeObject, old: CsiNodeObject): FieldError[] {
+  return (old.spec.drivers ?? []).flatMap((before) =>
+    (spec.drivers ?? [])
+      .filter((each) => each.name === before.name && !deepEqual(each, before))
+      .map((each) =>
+        invalid(
+          "CSINodeDriver",
+          {
+            goSyntax: `storage.CSINodeDriver{Name:${JSON.stringify(each.name)}, NodeID:${JSON.stringify(each.nodeID)}, TopologyKeys:${goStrings(each.topologyKeys ?? undefined).goSyntax}, Allocatable:${goPointer("storage.VolumeNodeResources", each.allocatable)}}`,
+          },
+          "field is immutable",
+        ),
+      ),
+  );
 }

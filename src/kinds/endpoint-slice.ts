@@ -103,6 +103,8 @@ function validateEndpoint(endpoint: Endpoint, addressType: string, path: string)
     errors.push(...dnsLabelErrors(hostname).map((each) => invalid(`${path}.hostname`, hostname, each)));
   if (nodeName !== undefined)
     errors.push(...dnsSubdomainErrors(nodeName).map((each) => invalid(`${path}.nodeName`, nodeName, each)));
+  const hinted = hints?.forZones?.length ?? 0;
+  if (hinted > 8) errors.push(tooMany(`${path}.hints.forZones`, hinted, 8));
   const zones = new Set<string>();
   for (const [index, { name }] of (hints?.forZones ?? []).entries()) {
     const at = `${path}.hints.forZones[${index}].name`;

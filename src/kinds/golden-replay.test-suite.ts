@@ -207,6 +207,11 @@ function run(target: Target, body: Json, old: KubeObject | undefined, uid: strin
     object.metadata.uid = uid;
     object.metadata.creationTimestamp = now;
     kind.prepareCreate?.(object, strategy);
+    // Admission gives every pod an account before it is validated.
+    if (kind.kind === "Pod") {
+      const spec = object["spec"] as { serviceAccountName?: string };
+      spec.serviceAccountName ??= "default";
+    }
     errors = [...validateMetadata(object, kind), ...(kind.validate?.(object) ?? [])];
   } else {
     const before = copyOf(old);

@@ -8,6 +8,7 @@ import type {
 import { scaleBoundsErrors, targetReferenceErrors } from "./autoscaling.ts";
 import { defaultBehavior, validateBehavior, validateMetrics } from "./autoscaling-metrics.ts";
 import type { FieldError } from "./field-error.ts";
+import { nonNegativeErrors } from "./int-or-string.ts";
 import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
 import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
@@ -32,7 +33,12 @@ export const horizontalPodAutoscaler = defineKind<AutoscalerObject>({
   verbs: allVerbs,
   ...withStatus(schemaName, { generation: false }),
   subresources: {
-    status: statusSubresource(),
+    status: statusSubresource<AutoscalerObject>({
+      validateUpdate: ({ status }) => [
+        ...nonNegativeErrors(status?.currentReplicas, "status.currentReplicas"),
+        ...nonNegativeErrors(status?.desiredReplicas, "status.desiredReplicas"),
+      ],
+    }),
   },
   applyDefaults({ spec }) {
     spec.minReplicas ??= 1;

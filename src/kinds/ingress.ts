@@ -2,7 +2,7 @@
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import type { IngressBackend, IngressSpec, IngressStatus } from "kubernetes-types/networking/v1.d.ts";
 import { type FieldError, invalid, notSupported, required } from "./field-error.ts";
-import { parseIp } from "./ip.ts";
+import { ipErrors, parseIp } from "./ip.ts";
 import {
   dns1035LabelErrors,
   dnsSubdomainErrors,
@@ -12,6 +12,7 @@ import {
 } from "./names.ts";
 import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
+import { balancerNameErrors } from "./service.ts";
 import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
 
 const schemaName = "io.k8s.api.networking.v1.Ingress";
@@ -33,7 +34,16 @@ export const ingress = defineKind<IngressObject>({
   verbs: allVerbs,
   ...withStatus(schemaName),
   subresources: {
-    status: statusSubresource(),
+    status: statusSubresource<IngressObject>({
+      validateUpdate: ({ status }) =>
+        (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }, index) => {
+          const at = `status.loadBalancer.ingress[${index}]`;
+          return [
+            ...(ip ? ipErrors(ip).map((each) => invalid(`${at}.ip`, ip, each)) : []),
+            ...(hostname ? balancerNameErrors(hostname, `${at}.hostname`) : []),
+          ];
+        }),
+    }),
   },
   validate: ({ spec }) => validateSpec(spec),
   validateUpdate: ({ spec }) => validateSpec(spec),

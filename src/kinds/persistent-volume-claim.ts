@@ -7,7 +7,9 @@ import { defineKind } from "./kind.ts";
 import type { KubeObject } from "./object.ts";
 import { formatAccessModes } from "./persistent-volume.ts";
 import { validateClaimSpec } from "./persistent-volume-claim-spec.ts";
+import { sortedEntries } from "./metadata.ts";
 import { compareQuantities } from "./quantity.ts";
+import { resourceQuantityErrors } from "./resource-list.ts";
 import { allVerbs, keepField, statusSubresource } from "./strategy.ts";
 
 interface ClaimObject extends KubeObject {
@@ -78,7 +80,7 @@ export const persistentVolumeClaim = defineKind<ClaimObject>({
       errors.push(invalid("volumeMode", object.spec.volumeMode, "field is immutable"));
     return errors;
   },
-  subresources: { status: statusSubresource() },
+  subresources: { status: statusSubresource<ClaimObject>({ validateUpdate: validateStatus }) },
   columns: [
     nameColumn,
     text("Status", "Phase of the claim.", ({ metadata, status }) =>
@@ -114,4 +116,12 @@ function dropDataSources(spec: PersistentVolumeClaimSpec): void {
   const isClaim = source.kind === "PersistentVolumeClaim" && group === "";
   const isSnapshot = source.kind === "VolumeSnapshot" && group === "snapshot.storage.k8s.io";
   if (!isClaim && !isSnapshot) delete spec.dataSource;
+}
+
+function validateStatus({ status }: ClaimObject): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const field of ["capacity", "allocatedResources"] as const)
+    for (const [name, value] of sortedEntries(status?.[field] as Amounts))
+      errors.push(...resourceQuantityErrors(name, value, `status.${field}[${name}]`));
+  return errors;
 }

@@ -12,7 +12,8 @@ import { accessModes } from "./persistent-volume-claim-spec.ts";
 import { goQuantity, resourceQuantityErrors } from "./resource-list.ts";
 import { validateNodeSelector } from "./scheduling.ts";
 import { allVerbs, keepField, statusSubresource } from "./strategy.ts";
-import { driverNameErrors, requiredFields, textOf } from "./volumes.ts";
+import { requiredFields, textOf } from "./volume-fields.ts";
+import { driverNameErrors } from "./volumes.ts";
 
 interface PersistentVolumeObject extends KubeObject {
   spec: PersistentVolumeSpec;
@@ -75,7 +76,10 @@ export const persistentVolume = defineKind<PersistentVolumeObject>({
     const errors = validateVolume(object);
     const source = (spec: PersistentVolumeSpec): unknown =>
       Object.fromEntries(sources.map((each) => [each, spec[each]]));
-    if (!deepEqual(source(object.spec), source(old.spec)))
+    const given = copyOf(object.spec);
+    // The secret for growing a volume may be named later than the volume.
+    if (old.spec.csi?.controllerExpandSecretRef === undefined) delete given.csi?.controllerExpandSecretRef;
+    if (!deepEqual(source(given), source(old.spec)))
       errors.push(
         forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"),
       );

@@ -1,5 +1,11 @@
 /** The spec of a pod, wherever it stands: defaults and validation of everything but its containers' details. */
-import type { HostAlias, PodDNSConfig, PodSpec, Volume } from "kubernetes-types/core/v1.d.ts";
+import type {
+  HostAlias,
+  PodDNSConfig,
+  PodSpec,
+  ResourceRequirements,
+  Volume,
+} from "kubernetes-types/core/v1.d.ts";
 import {
   type ContainerScope,
   defaultContainer,
@@ -12,6 +18,7 @@ import { goStrings } from "./go-syntax.ts";
 import { ipErrors } from "./ip.ts";
 import { validateLabels } from "./metadata.ts";
 import { dnsLabelErrors, dnsSubdomainErrors, nameRule, qualifiedNameErrors } from "./names.ts";
+import { validateResourceRequirements } from "./resource-list.ts";
 import {
   validateAffinity,
   validateSchedulingGates,
@@ -142,6 +149,14 @@ export function validatePodSpec(spec: PodSpec, podName: string, path: string): F
       preemption === ""
         ? required(`${path}.preemptionPolicy`)
         : notSupported(`${path}.preemptionPolicy`, preemption, ["PreemptLowerPriority", "Never"]),
+    );
+  if (spec.overhead !== undefined)
+    errors.push(
+      ...validateResourceRequirements(
+        { limits: spec.overhead } as ResourceRequirements,
+        new Set(),
+        `${path}.overhead`,
+      ),
     );
   errors.push(...osErrors(spec, path));
   const names = new Set<string>();

@@ -1,8 +1,10 @@
 /** What may change on a pod: by ordinary updates, by its status, and by adding ephemeral containers. */
 import type { EphemeralContainer, PodSpec, Toleration } from "kubernetes-types/core/v1.d.ts";
 import { copyOf, deepEqual } from "./equality.ts";
-import { type FieldError, forbidden, invalid } from "./field-error.ts";
+import { type FieldError, duplicate, forbidden, invalid } from "./field-error.ts";
 import { goStringMap } from "./go-syntax.ts";
+import { ipErrors, isIPv4 } from "./ip.ts";
+import { dnsSubdomainErrors, qualifiedNameErrors } from "./names.ts";
 import type { PodObject } from "./pod-columns.ts";
 import { qosClassOf } from "./pod-requests.ts";
 import { validatePodSpec } from "./pod-spec.ts";
@@ -178,22 +180,79 @@ export function validatePodStatusUpdate(object: PodObject, old: PodObject): Fiel
   const before = old.status?.qosClass;
   if (before && status.qosClass !== before)
     errors.push(invalid("status.qosClass", status.qosClass ?? "", "field is immutable"));
-  for (const [field, allowed] of [
-    ["containerStatuses", object.spec.restartPolicy],
-    ["initContainerStatuses", object.spec.restartPolicy],
-  ] as const) {
-    if (allowed === "Always") continue;
-    for (const was of old.status?.[field] ?? []) {
-      const code = was.state?.terminated;
-      if (code === undefined || (allowed === "OnFailure" && code.exitCode !== 0)) continue;
-      const index = (status[field] ?? []).findIndex((each) => each.name === was.name);
-      const current = status[field]?.[index];
-      if (current !== undefined && current.state?.terminated === undefined)
-        errors.push(
-          forbidden(`status.${field}[${index}].state`, "may not be transitioned to non-terminated state"),
-        );
-    }
-  }
+  const nominated = status.nominatedNodeName;
+  if (nominated && nominated !== old.status?.nominatedNodeName)
+    errors.push(
+      ...dnsSubdomainErrors(nominated).map((each) => invalid("status.nominatedNodeName", nominated, each)),
+    );
+  const policy = old.spec.restartPolicy;
+  const sidecars = new Set(
+    (old.spec.initContainers ?? [])
+      .filter((each) => each.restartPolicy === "Always")
+      .map((each) => each.name),
+  );
+  return [
+    ...conditionTypeErrors(status.conditions),
+    ...errors,
+    ...transitionErrors(object, old, "containerStatuses", policy),
+    ...transitionErrors(object, old, "initContainerStatuses", policy, sidecars),
+    ...transitionErrors(object, old, "ephemeralContainerStatuses", "Never"),
+    ...addressErrors("podIP", status.podIPs),
+    ...addressErrors("hostIP", status.hostIPs),
+  ];
+}
+
+/** Conditions that are not the system's own have qualified names. Upstream looks for them in the metadata. */
+function conditionTypeErrors(conditions: readonly { type: string }[] | undefined): FieldError[] {
+  const own = ["PodScheduled", "Ready", "Initialized"];
+  return (conditions ?? []).flatMap(({ type }, index) =>
+    own.includes(type)
+      ? []
+      : qualifiedNameErrors(type).map((each) => invalid(`metadata.conditions[${index}].Type`, type, each)),
+  );
+}
+
+/** A container that is over stays over, unless it may be started again. */
+function transitionErrors(
+  object: PodObject,
+  old: PodObject,
+  field: "containerStatuses" | "initContainerStatuses" | "ephemeralContainerStatuses",
+  policy: string | undefined,
+  restarting: ReadonlySet<string> = new Set(),
+): FieldError[] {
+  if (policy === "Always") return [];
+  return (old.status?.[field] ?? []).flatMap((was, index) => {
+    const code = was.state?.terminated?.exitCode;
+    if (code === undefined || (code !== 0 && policy === "OnFailure") || restarting.has(was.name)) return [];
+    return (object.status?.[field] ?? [])
+      .filter((each) => each.name === was.name && each.state?.terminated === undefined)
+      .map(() =>
+        forbidden(`status.${field}[${index}].state`, "may not be transitioned to non-terminated state"),
+      );
+  });
+}
+
+/** At most one address of each family. */
+function addressErrors(what: "podIP" | "hostIP", list: readonly { ip?: string }[] | undefined): FieldError[] {
+  const path = `status.${what}s`;
+  const addresses = (list ?? []).map((each) => each.ip ?? "");
+  const errors = addresses.flatMap((ip, index) =>
+    ipErrors(ip).map((each) => invalid(`${path}[${index}]`, ip, each)),
+  );
+  if (errors.length > 0 || addresses.length < 2) return errors;
+  const type = what === "podIP" ? "PodIP" : "HostIP";
+  const shown = addresses.map((ip) => `core.${type}{IP:${JSON.stringify(ip)}}`);
+  if (addresses.length > 2 || isIPv4(addresses[0] ?? "") === isIPv4(addresses[1] ?? ""))
+    errors.push(
+      invalid(
+        path,
+        { goSyntax: `[]core.${type}{${shown.join(", ")}}` },
+        "may specify no more than one IP for each IP family",
+      ),
+    );
+  for (const [index, ip] of addresses.entries())
+    if (addresses.indexOf(ip) < index)
+      errors.push(duplicate(`${path}[${index}]`, { goSyntax: shown[index] ?? "" }));
   return errors;
 }
 

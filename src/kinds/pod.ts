@@ -1,6 +1,7 @@
 /** Pod (v1). */
 import { nameRule, dnsSubdomainErrors } from "./names.ts";
 import { type FieldError, forbidden, invalid } from "./field-error.ts";
+import { imageSpaceErrors } from "./container.ts";
 import { defineKind } from "./kind.ts";
 import { type PodObject, podColumns } from "./pod-columns.ts";
 import { qosClassOf } from "./pod-requests.ts";
@@ -120,6 +121,9 @@ function validatePod(object: PodObject, options: { update?: boolean } = {}): Fie
   errors.push(
     ...podAnnotationErrors(metadata.annotations, spec, "metadata.annotations"),
     ...validatePodSpec(spec, metadata.name ?? "", "spec"),
+    ...tokenVolumeErrors(spec),
+    ...imageSpaceErrors(spec.containers, "spec.containers"),
+    ...imageSpaceErrors(spec.initContainers, "spec.initContainers"),
   );
   if (options.update === true) return errors;
   if ((spec.ephemeralContainers ?? []).length > 0)
@@ -127,4 +131,21 @@ function validatePod(object: PodObject, options: { update?: boolean } = {}): Fie
   if (spec.nodeName && (spec.schedulingGates ?? []).length > 0)
     errors.push(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"));
   return errors;
+}
+
+/** Without a service account there is nobody to issue a token to. */
+function tokenVolumeErrors(spec: PodObject["spec"]): FieldError[] {
+  if (spec.serviceAccountName) return [];
+  return (spec.volumes ?? []).flatMap((volume, index) =>
+    (volume.projected?.sources ?? []).flatMap((source, position) =>
+      source.serviceAccountToken === undefined
+        ? []
+        : [
+            forbidden(
+              `spec.volumes[${index}].projected.sources[${position}].serviceAccountToken`,
+              "must not be specified when serviceAccountName is not set",
+            ),
+          ],
+    ),
+  );
 }

@@ -90,6 +90,13 @@ export function resourceNameErrors(
   return [];
 }
 
+/** Names without a domain that quotas may limit. */
+export function isQuotaResource(name: string): boolean {
+  return (
+    (standardResources.includes(name) && name !== "storage") || isHugePages(name) || isQuotaHugePages(name)
+  );
+}
+
 function isQuotaHugePages(name: string): boolean {
   return name.startsWith("requests.hugepages-");
 }

@@ -2,8 +2,9 @@
 import { ageColumn, nameColumn, text } from "./columns.ts";
 import { deepEqual } from "./equality.ts";
 import { type FieldError, invalid, required } from "./field-error.ts";
-import { goStrings } from "./go-syntax.ts";
-import { resourceNameErrors, resourceQuantityErrors } from "./resource-list.ts";
+import { goPointer, goStrings } from "./go-syntax.ts";
+import { sortedEntries } from "./metadata.ts";
+import { isQuotaResource, resourceNameErrors, resourceQuantityErrors } from "./resource-list.ts";
 import type { KubeObject } from "./object.ts";
 import { defineKind } from "./kind.ts";
 import { allVerbs, statusSubresource, withStatus } from "./strategy.ts";
@@ -40,25 +41,19 @@ export const resourceQuota = defineKind<QuotaObject>({
   verbs: allVerbs,
   ...withStatus(schemaName, { generation: false }),
   subresources: {
-    status: statusSubresource(),
+    status: statusSubresource<QuotaObject>({
+      validateUpdate: ({ status }) => [
+        ...amountErrors(status?.hard, "status.hard"),
+        ...amountErrors(status?.used, "status.used"),
+      ],
+    }),
   },
   validate: quotaErrors,
   validateUpdate: (object, old) => [
     ...quotaErrors(object),
     ...(deepEqual(object.spec.scopes, old.spec.scopes)
       ? []
-      : [
-          invalid(
-            "spec.scopes",
-            {
-              goSyntax: goStrings(object.spec.scopes ?? []).goSyntax.replace(
-                "[]string",
-                "[]core.ResourceQuotaScope",
-              ),
-            },
-            "field is immutable",
-          ),
-        ]),
+      : [invalid("spec.scopes", goScopes(object.spec.scopes), "field is immutable")]),
   ],
   columns: [
     nameColumn,
@@ -77,19 +72,76 @@ function quotaText({ status }: QuotaObject, limits: boolean): string {
 }
 
 function quotaErrors({ spec }: QuotaObject): FieldError[] {
+  const names = Object.keys(spec.hard ?? {}).sort();
+  return [
+    ...amountErrors(spec.hard, "spec.hard"),
+    ...scopeErrors(spec, names),
+    ...selectorErrors(spec, names),
+  ];
+}
+
+/** Names that quotas know, and amounts that can be counted. */
+function amountErrors(amounts: Record<string, string> | undefined, path: string): FieldError[] {
+  return sortedEntries(amounts).flatMap(([name, value]) => {
+    const at = `${path}[${name}]`;
+    const known = name.includes("/") || isQuotaResource(name);
+    return [
+      ...resourceNameErrors(name, at),
+      ...(known ? [] : [invalid(at, { goSyntax: name }, "must be a standard resource for quota")]),
+      ...resourceQuantityErrors(name, value, at),
+    ];
+  });
+}
+
+/** What pods of a scope can be limited by: those without requests only by their number. */
+function fits(scope: string, resource: string): boolean {
+  if (!scopes.includes(scope) || !isQuotaResource(resource) || resource === "pods") return true;
+  if (scope === "BestEffort") return false;
+  return ["cpu", "memory"].includes(resource.replace(/^(limits|requests)\./, ""));
+}
+
+const conflicts = [
+  ["BestEffort", "NotBestEffort"],
+  ["Terminating", "NotTerminating"],
+] as const;
+
+function goScopes(list: readonly string[] | undefined): { goSyntax: string } {
+  return { goSyntax: goStrings(list).goSyntax.replace("[]string", "[]core.ResourceQuotaScope") };
+}
+
+function scopeErrors(spec: QuotaObject["spec"], resources: readonly string[]): FieldError[] {
+  const given = spec.scopes ?? [];
+  const wrong = (detail: string): FieldError => invalid("spec.scopes", goScopes(given), detail);
+  return [
+    ...given.flatMap((scope) => [
+      ...(scopes.includes(scope) ? [] : [wrong("unsupported scope")]),
+      ...resources
+        .filter((name) => !fits(scope, name))
+        .map(() => wrong("unsupported scope applied to resource")),
+    ]),
+    ...conflicts
+      .filter((pair) => pair.every((each) => given.includes(each)))
+      .map(() => wrong("conflicting scopes")),
+  ];
+}
+
+function selectorErrors(spec: QuotaObject["spec"], resources: readonly string[]): FieldError[] {
+  const at = "spec.scopeSelector.matchExpressions";
+  const expressions = spec.scopeSelector?.matchExpressions ?? [];
   const errors: FieldError[] = [];
-  for (const [name, value] of Object.entries(spec.hard ?? {})) {
-    const at = `spec.hard[${name}]`;
-    errors.push(...resourceNameErrors(name, at), ...resourceQuantityErrors(name, value, at));
-  }
-  const shown = {
-    goSyntax: goStrings(spec.scopes ?? []).goSyntax.replace("[]string", "[]core.ResourceQuotaScope"),
-  };
-  for (const scope of spec.scopes ?? [])
-    if (!scopes.includes(scope)) errors.push(invalid("spec.scopes", shown, "unsupported scope"));
-  for (const { scopeName = "", operator = "", values = [] } of spec.scopeSelector?.matchExpressions ?? []) {
-    const at = "spec.scopeSelector.matchExpressions";
+  for (const { scopeName = "", operator = "", values = [] } of expressions) {
     if (!scopes.includes(scopeName)) errors.push(invalid(`${at}.scopeName`, scopeName, "unsupported scope"));
+    for (const name of resources)
+      if (!fits(scopeName, name))
+        errors.push(invalid(at, goPointerTo("core.ScopeSelector"), "unsupported scope applied to resource"));
+    if (scopes.includes(scopeName) && scopeName !== "PriorityClass" && operator !== "Exists")
+      errors.push(
+        invalid(
+          `${at}.operator`,
+          operator,
+          "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
+        ),
+      );
     if (operator === "In" || operator === "NotIn") {
       if (values.length === 0)
         errors.push(
@@ -109,5 +161,13 @@ function quotaErrors({ spec }: QuotaObject): FieldError[] {
         );
     } else errors.push(invalid(`${at}.operator`, operator, "not a valid selector operator"));
   }
+  const selected = new Set(expressions.map((each) => each.scopeName));
+  for (const pair of conflicts)
+    if (pair.every((each) => selected.has(each)))
+      errors.push(invalid(at, goScopes(spec.scopes), "conflicting scopes"));
   return errors;
+}
+
+function goPointerTo(type: string): { goSyntax: string } {
+  return { goSyntax: goPointer(type, true) };
 }

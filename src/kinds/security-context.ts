@@ -9,7 +9,8 @@ import type {
 } from "kubernetes-types/core/v1.d.ts";
 import { type FieldError, duplicate, forbidden, invalid, notSupported, required } from "./field-error.ts";
 import { goPointer } from "./go-syntax.ts";
-import { sysctlErrors } from "./names.ts";
+import { byteLength } from "./metadata.ts";
+import { dnsSubdomainErrors, sysctlErrors } from "./names.ts";
 import { localPathErrors } from "./paths.ts";
 
 const idRange = "must be between 0 and 2147483647, inclusive";
@@ -44,6 +45,9 @@ export function validatePodSecurityContext(
         errors.push(...sysctlErrors(name).map((each) => invalid(at, name, each)));
       else if (seen.has(name)) errors.push(duplicate(at, name));
       seen.add(name);
+      const owner = hostNamespaceOf(name ?? "");
+      if (owner !== undefined && spec[owner] === true)
+        errors.push(invalid(at, name, `may not be specified when '${owner}' is true`));
     }
   }
   if (
@@ -59,6 +63,14 @@ export function validatePodSecurityContext(
     ...validateAppArmorProfile(appArmorOf(context), `${path}.appArmorProfile`),
   );
   return errors;
+}
+
+/** The field that takes a pod out of the namespace which a kernel parameter belongs to. */
+function hostNamespaceOf(sysctl: string): "hostNetwork" | "hostIPC" | undefined {
+  const name = sysctl.replaceAll("/", ".");
+  if (name.startsWith("net.")) return "hostNetwork";
+  const ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."];
+  return name === "kernel.sem" || ipc.some((each) => name.startsWith(each)) ? "hostIPC" : undefined;
 }
 
 export function validateSecurityContext(
@@ -162,12 +174,21 @@ function validateWindowsOptions(
 ): FieldError[] {
   if (options === undefined) return [];
   const errors: FieldError[] = [];
-  const spec = options.gmsaCredentialSpec;
+  const { gmsaCredentialSpecName: name, gmsaCredentialSpec: spec, runAsUserName: user } = options;
+  if (name !== undefined)
+    errors.push(
+      ...dnsSubdomainErrors(name).map((each) => invalid(`${path}.gmsaCredentialSpecName`, name, each)),
+    );
   if (spec === "")
     errors.push(invalid(`${path}.gmsaCredentialSpec`, spec, "gmsaCredentialSpec cannot be an empty string"));
-  const user = options.runAsUserName;
+  else if (spec !== undefined && byteLength(spec) > 64 * 1024)
+    errors.push(invalid(`${path}.gmsaCredentialSpec`, spec, "gmsaCredentialSpec size must be under 64 KiB"));
   if (user === "")
     errors.push(invalid(`${path}.runAsUserName`, user, "runAsUserName cannot be an empty string"));
+  else if (user !== undefined && user.split("\\").length > 2)
+    errors.push(
+      invalid(`${path}.runAsUserName`, user, "runAsUserName cannot contain more than one backslash"),
+    );
   return errors;
 }
 

@@ -5,7 +5,7 @@ import { deepEqual } from "./equality.ts";
 import { type FieldError, duplicate, forbidden, invalid, notSupported, required } from "./field-error.ts";
 import { goStrings } from "./go-syntax.ts";
 import { portErrors } from "./handlers.ts";
-import { ipErrors, parseCidr } from "./ip.ts";
+import { ipErrors, parseCidr, parseIp } from "./ip.ts";
 import { defineKind } from "./kind.ts";
 import { validateLabels } from "./metadata.ts";
 import {
@@ -30,6 +30,8 @@ interface ServiceObject extends KubeObject {
 
 const types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const policies = ["Cluster", "Local"];
+const families = ["IPv4", "IPv6"];
+const familyPolicies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
 
 export const service = defineKind<ServiceObject>({
   group: "",
@@ -83,16 +85,9 @@ export const service = defineKind<ServiceObject>({
           return [
             forbidden("status.loadBalancer.ingress", "may only be used when `spec.type` is 'LoadBalancer'"),
           ];
-        return ingress.flatMap(({ ip, hostname }, index) => [
-          ...(ip
-            ? ipErrors(ip).map((each) => invalid(`status.loadBalancer.ingress[${index}].ip`, ip, each))
-            : []),
-          ...(hostname
-            ? dnsSubdomainErrors(hostname).map((each) =>
-                invalid(`status.loadBalancer.ingress[${index}].hostname`, hostname, each),
-              )
-            : []),
-        ]);
+        return ingress.flatMap((each, index) =>
+          balancerAddressErrors(each, `status.loadBalancer.ingress[${index}]`),
+        );
       },
     }),
   },
@@ -136,7 +131,10 @@ function externalText({ spec, status }: ServiceObject): string {
   }
 }
 
-function defaultService({ spec }: ServiceObject): void {
+function defaultService({ spec, status }: ServiceObject): void {
+  if (spec.type === "LoadBalancer")
+    for (const each of (status?.loadBalancer?.ingress ?? []) as BalancerAddress[])
+      if (each.ip) each.ipMode ??= "VIP";
   spec.sessionAffinity ||= "None";
   if (spec.sessionAffinity === "None") delete spec.sessionAffinityConfig;
   else if (spec.sessionAffinity === "ClientIP") {
@@ -239,12 +237,13 @@ function validateServiceSpec(spec: ServiceSpec): FieldError[] {
   if (type === "ExternalName") {
     if ((spec.clusterIPs ?? []).length > 0)
       errors.push(forbidden("spec.clusterIPs", "may not be set for ExternalName services"));
-    const name = spec.externalName ?? "";
+    if ((spec.ipFamilies ?? []).length > 0)
+      errors.push(forbidden("spec.ipFamilies", "may not be set for ExternalName services"));
+    if (spec.ipFamilyPolicy !== undefined)
+      errors.push(forbidden("spec.ipFamilyPolicy", "may not be set for ExternalName services"));
+    const name = (spec.externalName ?? "").replace(/\.$/, "");
     if (name === "") errors.push(required("spec.externalName"));
-    else {
-      const bare = name.endsWith(".") ? name.slice(0, -1) : name;
-      errors.push(...dnsSubdomainErrors(bare).map((each) => invalid("spec.externalName", name, each)));
-    }
+    else errors.push(...dnsSubdomainErrors(name).map((each) => invalid("spec.externalName", name, each)));
   }
   const names = new Set<string>();
   const numbers = new Set<string>();
@@ -280,7 +279,7 @@ function validateServiceSpec(spec: ServiceSpec): FieldError[] {
       );
     numbers.add(key);
   }
-  errors.push(...validateLabels(spec.selector, "spec.selector"));
+  errors.push(...repeatedNodePorts(ports), ...validateLabels(spec.selector, "spec.selector"));
   const affinity = spec.sessionAffinity ?? "";
   if (affinity === "") errors.push(required("spec.sessionAffinity"));
   else if (affinity !== "None" && affinity !== "ClientIP")
@@ -297,23 +296,81 @@ function validateServiceSpec(spec: ServiceSpec): FieldError[] {
   return [...errors, ...familyErrors(spec), ...exposureErrors(spec, type)];
 }
 
+interface BalancerAddress {
+  ip?: string;
+  hostname?: string;
+  ipMode?: string;
+}
+
+function balancerAddressErrors({ ip, hostname, ipMode }: BalancerAddress, path: string): FieldError[] {
+  const errors = ip ? ipErrors(ip).map((each) => invalid(`${path}.ip`, ip, each)) : [];
+  if (ip && ipMode === undefined)
+    errors.push(required(`${path}.ipMode`, "must be specified when `ip` is set"));
+  else if (!ip && ipMode !== undefined)
+    errors.push(forbidden(`${path}.ipMode`, "may not be specified when `ip` is not set"));
+  else if (ipMode !== undefined && ipMode !== "Proxy" && ipMode !== "VIP")
+    errors.push(notSupported(`${path}.ipMode`, ipMode, ["Proxy", "VIP"]));
+  return [...errors, ...(hostname ? balancerNameErrors(hostname, `${path}.hostname`) : [])];
+}
+
+/** A load balancer's name, of a Service or an Ingress. */
+export function balancerNameErrors(hostname: string, path: string): FieldError[] {
+  const errors = dnsSubdomainErrors(hostname).map((each) => invalid(path, hostname, each));
+  return parseIp(hostname) === undefined
+    ? errors
+    : [...errors, invalid(path, hostname, "must be a DNS name, not an IP address")];
+}
+
+function repeatedNodePorts(ports: NonNullable<ServiceSpec["ports"]>): FieldError[] {
+  const seen = new Set<string>();
+  return ports.flatMap(({ protocol, nodePort }, index) => {
+    if (!nodePort) return [];
+    const key = `${protocol}/${nodePort}`;
+    const found = seen.has(key) ? [duplicate(`spec.ports[${index}].nodePort`, nodePort)] : [];
+    seen.add(key);
+    return found;
+  });
+}
+
 function familyErrors(spec: ServiceSpec): FieldError[] {
+  if (spec.type === "ExternalName") return [];
   const errors: FieldError[] = [];
-  const families = ["IPv4", "IPv6"];
-  const policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-  if (spec.ipFamilyPolicy !== undefined && !policies.includes(spec.ipFamilyPolicy))
-    errors.push(invalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy, `must be one of ${policies.join(", ")}`));
-  for (const [index, family] of (spec.ipFamilies ?? []).entries()) {
-    if (!families.includes(family)) errors.push(notSupported(`spec.ipFamilies[${index}]`, family, families));
-    if ((spec.ipFamilies ?? []).indexOf(family) < index)
-      errors.push(duplicate(`spec.ipFamilies[${index}]`, family));
+  const { clusterIP = "", clusterIPs: addresses = [], ipFamilies: given = [], ipFamilyPolicy: policy } = spec;
+  const all = goStrings(addresses);
+  if (clusterIP === "") {
+    if (addresses.length > 0)
+      errors.push(invalid("spec.clusterIPs", all, "must be empty when `clusterIP` is not specified"));
+  } else if (addresses.length === 0) errors.push(required("spec.clusterIPs"));
+  else if (addresses[0] !== clusterIP)
+    errors.push(invalid("spec.clusterIPs", all, "first value must match `clusterIP`"));
+  for (const [index, family] of given.entries()) {
+    const at = `spec.ipFamilies[${index}]`;
+    if (!families.includes(family)) errors.push(notSupported(at, family, families));
+    if (given.indexOf(family) < index) errors.push(duplicate(at, family));
   }
-  for (const [index, ip] of (spec.clusterIPs ?? []).entries())
-    if (ip !== "None" && ip !== "")
-      errors.push(...ipErrors(ip).map((each) => invalid(`spec.clusterIPs[${index}]`, ip, each)));
-    else if (ip === "None" && (spec.clusterIPs ?? []).length > 1)
+  if (policy !== undefined && !familyPolicies.includes(policy))
+    errors.push(notSupported("spec.ipFamilyPolicy", policy, familyPolicies));
+  const wrong = addresses.flatMap((ip, index) => {
+    if (index > 0 || ip !== "None")
+      return ipErrors(ip).map((each) => invalid(`spec.clusterIPs[${index}]`, ip, each));
+    return addresses.length > 1
+      ? [invalid("spec.clusterIPs", all, "'None' must be the first and only value")]
+      : [];
+  });
+  errors.push(...wrong);
+  if (addresses.length > 2) errors.push(invalid("spec.clusterIPs", all, "may only hold up to 2 values"));
+  if (wrong.length > 0) return errors;
+  const isIPv4Address = (ip: string): boolean => parseIp(ip)?.family === 4;
+  if (addresses.length > 1 && new Set(addresses.map(isIPv4Address)).size < 2)
+    errors.push(invalid("spec.clusterIPs", all, "may specify no more than one IP for each IP family"));
+  for (const [index, ip] of addresses.slice(0, given.length).entries())
+    if (ip !== "None" && isIPv4Address(ip) !== (given[index] === "IPv4"))
       errors.push(
-        invalid(`spec.clusterIPs[${index}]`, ip, "may not have multiple values when set to 'None'"),
+        invalid(
+          `spec.clusterIPs[${index}]`,
+          ip,
+          `expected an ${given[index]} value as indicated by \`ipFamilies[${index}]\``,
+        ),
       );
   return errors;
 }

@@ -12,7 +12,9 @@ import type {
 import { validateFieldRef, validateResourceFieldRef } from "./environment.ts";
 import { type FieldError, duplicate, forbidden, invalid, notSupported, required } from "./field-error.ts";
 import { dnsLabelErrors, dnsSubdomainErrors } from "./names.ts";
+import { networkVolumeValidators } from "./network-volumes.ts";
 import { localNonReservedPathErrors, localPathErrors, noBackstepsErrors } from "./paths.ts";
+import { requiredFields, textOf } from "./volume-fields.ts";
 import { validateClaimSpec } from "./persistent-volume-claim-spec.ts";
 import { compareQuantities } from "./quantity.ts";
 
@@ -183,6 +185,7 @@ const sourceOrder = [
 type Validator = (source: Source, path: string, volume: Volume) => FieldError[];
 
 const validators: Readonly<Record<string, Validator>> = {
+  ...networkVolumeValidators,
   emptyDir: (source, path) => {
     const limit = source["sizeLimit"] as string | undefined;
     return limit !== undefined && compareQuantities(limit, "0") < 0
@@ -220,43 +223,15 @@ const validators: Readonly<Record<string, Validator>> = {
       errors.push(invalid(`${path}.path`, source["path"] ?? "", "must be an absolute path"));
     return errors;
   },
-  iscsi: (source, path) => {
-    const errors = requiredFields(source, ["targetPortal", "iqn"], path);
-    const lun = Number(source["lun"] ?? 0);
-    if (lun < 0 || lun > 255)
-      errors.push(invalid(`${path}.lun`, lun, "must be between 0 and 255, inclusive"));
-    if (
-      (source["chapAuthDiscovery"] === true || source["chapAuthSession"] === true) &&
-      source["secretRef"] === undefined
-    )
-      errors.push(required(`${path}.secretRef`));
-    return errors;
-  },
-  glusterfs: (source, path) => requiredFields(source, ["endpoints", "path"], path),
   persistentVolumeClaim: (source, path) => requiredFields(source, ["claimName"], path),
-  rbd: (source, path) => [
-    ...((source["monitors"] as unknown[] | null)?.length ? [] : [required(`${path}.monitors`)]),
-    ...requiredFields(source, ["image"], path),
-  ],
-  cinder: (source, path) => requiredFields(source, ["volumeID"], path),
-  cephfs: (source, path) =>
-    (source["monitors"] as unknown[] | null)?.length ? [] : [required(`${path}.monitors`)],
-  quobyte: (source, path) => requiredFields(source, ["registry", "volume"], path),
   downwardAPI: (source, path) => [
     ...modeErrors(source["defaultMode"], `${path}.defaultMode`),
     ...((source["items"] as DownwardAPIVolumeFile[] | undefined) ?? []).flatMap((file) =>
       downwardFileErrors(file, path),
     ),
   ],
-  flexVolume: (source, path) => requiredFields(source, ["driver"], path),
   configMap: (source, path) => configMapErrors(source as unknown as ConfigMapVolumeSource, path),
-  azureFile: (source, path) => requiredFields(source, ["secretName", "shareName"], path),
-  vsphereVolume: (source, path) => requiredFields(source, ["volumePath"], path),
-  photonPersistentDisk: (source, path) => requiredFields(source, ["pdID"], path),
-  portworxVolume: (source, path) => requiredFields(source, ["volumeID"], path),
-  azureDisk: (source, path) => requiredFields(source, ["diskName", "diskURI"], path),
   projected: (source, path) => projectedErrors(source as unknown as ProjectedVolumeSource, path),
-  scaleIO: (source, path) => requiredFields(source, ["gateway", "system", "volumeName"], path),
   csi: (source, path) => {
     const driver = textOf(source["driver"]);
     const errors = driverNameErrors(driver, `${path}.driver`);
@@ -408,13 +383,4 @@ function partitionErrors(partition: unknown, path: string): FieldError[] {
   return value < 0 || value > 255
     ? [invalid(`${path}.partition`, value, "must be between 0 and 255, inclusive")]
     : [];
-}
-
-/** A field that decoding has made a string, or nothing. */
-export function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
-export function requiredFields(source: Source, fields: readonly string[], path: string): FieldError[] {
-  return fields.filter((field) => !source[field]).map((field) => required(`${path}.${field}`));
 }

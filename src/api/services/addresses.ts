@@ -5,7 +5,7 @@
  */
 import type { Compare, Operation } from "#base/backend.ts";
 import type { Random } from "#base/ports.ts";
-import { invalid, invalidError } from "#kinds/field-error.ts";
+import { type FieldError, invalid, invalidError } from "#kinds/field-error.ts";
 import { cidrContains, formatIp, parseCidr, parseIp } from "#kinds/ip.ts";
 import type { Cidr } from "#kinds/ip.ts";
 import type { KubeObject } from "#kinds/object.ts";
@@ -112,6 +112,7 @@ export class ServiceAddresses {
       this.#checkGivenAddress(object, spec.clusterIP ?? "");
     spec.clusterIPs = [spec.clusterIP ?? ""];
     spec.ipFamilies ??= ["IPv4"];
+    if (spec.clusterIP !== "None" || Object.keys(spec.selector ?? {}).length > 0) checkFamilies(object, spec);
     const isSelectorless = spec.clusterIP === "None" && Object.keys(spec.selector ?? {}).length === 0;
     spec.ipFamilyPolicy ??= isSelectorless ? "RequireDualStack" : "SingleStack";
     if (isSelectorless && spec.ipFamilyPolicy === "RequireDualStack" && spec.ipFamilies.length === 1) {
@@ -229,6 +230,29 @@ export class ServiceAddresses {
     }
     throw internalError(new Error("failed to allocate a nodePort: range is full"));
   }
+}
+
+/** The cluster's services have one range, of IPv4 addresses. */
+function checkFamilies(object: KubeObject, { ipFamilies = [], ipFamilyPolicy: policy }: ServiceSpec): void {
+  const at = "spec.ipFamilyPolicy";
+  const errors: FieldError[] = [];
+  if (policy === "SingleStack" && ipFamilies.length === 2)
+    errors.push(
+      invalid(
+        at,
+        policy,
+        "must be RequireDualStack or PreferDualStack when multiple ipFamilies are specified",
+      ),
+    );
+  else {
+    if (policy === "RequireDualStack")
+      errors.push(invalid(at, policy, "this cluster is not configured for dual-stack services"));
+    for (const [index, family] of ipFamilies.entries())
+      if (family !== "IPv4")
+        errors.push(invalid(`spec.ipFamilies[${index}]`, family, "not configured on this cluster"));
+  }
+  if (errors.length > 0)
+    throw invalidError({ group: "", kind: "Service", name: object.metadata.name ?? "" }, errors);
 }
 
 /** What a dry run shows for a port that would be allocated: none that exists. */
