@@ -293,3 +293,39 @@ test("a new commit index alone costs no flush", async () => {
   await write(log, { hardState: hard(1, 1, 1) });
   assert.equal(disk.flushes, 0);
 });
+
+test("that a membership change is committed is flushed once, and found again", async () => {
+  const disk = new MemoryDisk();
+  const { log } = open(disk);
+  const change = (index: number): Entry => ({
+    index,
+    term: 1,
+    type: "confChange",
+    data: new Uint8Array(0),
+    confChange: { transition: "auto", changes: [], context: new Uint8Array(0) },
+  });
+  await write(log, { entries: [entry(1), change(2), entry(3), change(4)], hardState: hard(1) });
+  disk.flushes = 0;
+  const commits = async (...indexes: number[]) => {
+    for (const index of indexes) await write(log, { hardState: hard(1, 1, index) });
+    return disk.flushes;
+  };
+  assert.equal(await commits(1), 0);
+  assert.equal(await commits(2, 3), 1);
+  // Of the second one only a restart with what had been flushed is told.
+  disk.powerCut();
+  const { log: again } = open(disk);
+  assert.equal(again.hardState.commit, 2);
+  disk.flushes = 0;
+  await write(again, { hardState: hard(1, 1, 4) });
+  assert.equal(disk.flushes, 1);
+  disk.powerCut();
+  assert.equal(open(disk).log.hardState.commit, 4);
+  // One that was written over is no change any more.
+  const { log: other } = open(disk);
+  await write(other, { entries: [change(5)], hardState: hard(2, 1, 4) });
+  await write(other, { entries: [entry(5, 3)], hardState: hard(3, 1, 4) });
+  disk.flushes = 0;
+  await write(other, { hardState: hard(3, 1, 5) });
+  assert.equal(disk.flushes, 0);
+});

@@ -74,6 +74,8 @@ export class ReplicaLog {
   /** Entries after #state.compactIndex, without gap. */
   #entries: Entry[];
   #entriesBytes = 0;
+  /** Indexes of membership changes of which nothing on disk says yet that they are committed. */
+  #openChanges: number[];
   #queue: LogWrite[] = [];
   #flushing = false;
   #stopped = false;
@@ -95,6 +97,10 @@ export class ReplicaLog {
     this.#state = recovered.state;
     this.#entries = recovered.entries;
     for (const entry of this.#entries) this.#entriesBytes += entry.data.length;
+    const { commit } = recovered.state.hardState;
+    this.#openChanges = this.#entries
+      .filter(({ type, index }) => type === "confChange" && index > commit)
+      .map(({ index }) => index);
     this.#segments = recovered.segments;
     this.#position = recovered.position;
     this.#chain = recovered.chain;
@@ -193,15 +199,23 @@ export class ReplicaLog {
     if (!this.#flushing) this.#file?.close();
   }
 
-  /** A new commit index alone is not worth a flush: it goes with the next one. */
   #needsFlush(write: LogWrite): boolean {
-    const { term, vote } = this.#state.hardState;
     return (
       write.entries.length > 0 ||
       write.reset !== undefined ||
       write.compact !== undefined ||
-      (write.hardState !== undefined && (write.hardState.term !== term || write.hardState.vote !== vote))
+      (write.hardState !== undefined && this.#isNews(write.hardState))
     );
+  }
+
+  /**
+   * A new commit index alone is not worth a flush, unless it says that a membership change is committed: who
+   * has forgotten that asks the old members for their votes. So whatever is acknowledged after such a change
+   * was committed is acknowledged by members that will know it.
+   */
+  #isNews({ term, vote, commit }: HardState): boolean {
+    const known = this.#state.hardState;
+    return term !== known.term || vote !== known.vote || this.#openChanges.some((index) => index <= commit);
   }
 
   #next(): void {
@@ -234,7 +248,7 @@ export class ReplicaLog {
       if (size > maxBatchBytes) break;
       writes.push(write);
       if (write.hardState !== undefined) {
-        stateChanged ||= this.#needsFlush({ ...write, entries: [] });
+        stateChanged ||= this.#isNews(write.hardState);
         state.hardState = { ...write.hardState };
       }
       // Whoever has a membership change must know, after a crash too, that the one before is committed.
@@ -353,15 +367,19 @@ export class ReplicaLog {
   }
 
   #remember(write: LogWrite): void {
-    if (write.hardState !== undefined) this.#state.hardState = { ...write.hardState };
     if (write.reset !== undefined) {
       this.#state.compactIndex = write.reset.index;
       this.#state.compactTerm = write.reset.term;
       this.#entries = [];
       this.#entriesBytes = 0;
+      this.#openChanges = [];
     }
     if (write.compact !== undefined) this.#forget(write.compact);
     for (const entry of write.entries) this.#append(entry);
+    if (write.hardState === undefined) return;
+    const { hardState } = write;
+    this.#state.hardState = { ...hardState };
+    this.#openChanges = this.#openChanges.filter((index) => index > hardState.commit);
   }
 
   #forget(compact: { index: number; term: number }): void {
@@ -378,8 +396,12 @@ export class ReplicaLog {
     if (at < 0) return;
     assert(at <= this.#entries.length, "the log has no gap");
     for (const dropped of this.#entries.slice(at)) this.#entriesBytes -= dropped.data.length;
-    this.#entries.length = at;
+    if (at < this.#entries.length) {
+      this.#openChanges = this.#openChanges.filter((index) => index < entry.index);
+      this.#entries.length = at;
+    }
     this.#entries.push(entry);
+    if (entry.type === "confChange") this.#openChanges.push(entry.index);
     this.#entriesBytes += entry.data.length;
   }
 

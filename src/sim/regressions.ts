@@ -21,6 +21,8 @@ export const regressions: Record<"core" | "replica", Regression[]> = {
     { seed: 13, story: "what was left of a torn batch was taken for damage, once the log had gone on" },
     { seed: 51, story: "a snapshot whose notes filled a chunk came without rows" },
     { seed: 856, story: "a compaction that waited behind a snapshot took the log's beginning back" },
+    { seed: 589, story: "after a power cut the vote of a node was needed whose removal had been confirmed" },
+    { seed: 711, story: "the same with the only voter of before, which had lost its copy" },
     { seed: 36, story: "a late copy of a forwarded write was taken again" },
   ],
 };
