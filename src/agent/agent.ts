@@ -79,6 +79,8 @@ export interface Agent {
   readonly port: number;
   /** Pods with their newest status, as this node knows them. */
   pods(): Pod[];
+  /** What the listener shows from now on. */
+  setCertificate(cert: string, key: string): void;
   /** Stops the agent. Containers go on; the next agent adopts them. */
   close(): Promise<void>;
 }
@@ -193,6 +195,10 @@ class NodeAgent implements Agent {
 
   get port(): number {
     return this.#server?.port ?? 0;
+  }
+
+  setCertificate(cert: string, key: string): void {
+    this.#server?.setCertificate(cert, key);
   }
 
   pods(): Pod[] {

@@ -45,6 +45,8 @@ export interface NodeStatus {
   addons: { enabled: string[]; disabled: string[] };
   /** Address of this node's etcd API, where it is served. */
   etcdApi?: string;
+  /** What will need its owner's hand. */
+  warnings?: string[];
   /** The node has ended by itself, and was started again or will be. */
   restarts?: RestartsSeen;
 }
@@ -184,6 +186,7 @@ export function format(status: NodeStatus, as: StatusFormat): string {
   const lines = [headline, `version: ${status.version}`];
   if (status.addons.enabled.length > 0) lines.push(`add-ons: ${status.addons.enabled.join(", ")}`);
   if (status.etcdApi !== undefined) lines.push(`etcd API: ${status.etcdApi}`);
+  for (const warning of status.warnings ?? []) lines.push(`warning: ${warning}`);
   if (status.restarts !== undefined) lines.push(restartsLine(status.restarts));
   if (ha.members.length > 0) {
     lines.push(

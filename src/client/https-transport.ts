@@ -13,8 +13,9 @@ export interface HttpsTransportOptions {
   endpoints: readonly string[] | (() => readonly string[]);
   /** PEM. Undefined: the system's roots. */
   ca?: string | Uint8Array;
-  cert?: string | Uint8Array;
-  key?: string | Uint8Array;
+  /** PEM, or functions for what is renewed: each new connection shows the present one. */
+  cert?: string | Uint8Array | (() => string);
+  key?: string | Uint8Array | (() => string);
   /** Bearer token, or a function for tokens that are renewed on disk. */
   token?: string | (() => string);
   /** Name that the server's certificate must have, where it isn't the endpoint's host. */
@@ -154,7 +155,8 @@ function connect(endpoint: string, options: HttpsTransportOptions): Promise<Sess
   });
 }
 
-function asPem(value: string | Uint8Array): string | Buffer {
+function asPem(given: string | Uint8Array | (() => string)): string | Buffer {
+  const value = typeof given === "function" ? given() : given;
   return typeof value === "string" ? value : Buffer.from(value);
 }
 

@@ -3,7 +3,14 @@
  * certificates are PEM strings; files belong to `pki.ts`. The X.509 library is loaded on first use,
  * because a running node seldom needs it.
  */
-import { X509Certificate, createHash, createPrivateKey, randomBytes, webcrypto } from "node:crypto";
+import {
+  X509Certificate,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  randomBytes,
+  webcrypto,
+} from "node:crypto";
 import { isIP } from "node:net";
 import type * as X509 from "@peculiar/x509";
 import { StatusError } from "#base/errors.ts";
@@ -26,6 +33,8 @@ export interface CertificateRequest {
 
 export const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const dayMs = 24 * 60 * 60 * 1000;
+/** A certificate is renewed when fewer days than this are left. */
+const renewDays = 90;
 /** Certificates are valid a little before their creation: clocks of joining machines differ. */
 export const clockSkewMs = 5 * 60 * 1000;
 
@@ -63,11 +72,12 @@ export async function createAuthority(commonName: string, validDays: number): Pr
 export async function issue(
   authority: KeyAndCertificate,
   request: CertificateRequest,
+  nowMs = Date.now(),
 ): Promise<KeyAndCertificate> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   return {
     key: await exportKey(keys.privateKey),
-    certificate: await sign(authority, keys.publicKey, request),
+    certificate: await sign(authority, keys.publicKey, request, nowMs),
   };
 }
 
@@ -79,6 +89,7 @@ export async function signRequest(
   authority: KeyAndCertificate,
   requestPem: string,
   request: CertificateRequest,
+  nowMs = Date.now(),
 ): Promise<string> {
   const library = await x509();
   let parsed;
@@ -91,19 +102,33 @@ export async function signRequest(
   }
   if (!(await parsed.verify()))
     throw new StatusError("BadRequest", "the certificate request is not signed by its own key");
-  return sign(authority, await parsed.publicKey.export(), request);
+  return sign(authority, await parsed.publicKey.export(), request, nowMs);
 }
 
 /** A new key and a PKCS#10 request for it. */
 export async function createRequest(commonName: string): Promise<{ key: string; request: string }> {
-  const library = await x509();
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  return { key: await exportKey(keys.privateKey), request: await requestFor(commonName, keys) };
+}
+
+/** A PKCS#10 request for a key that is in use: its certificate alone is to be replaced. */
+export async function requestForKey(commonName: string, key: string): Promise<string> {
+  const der = createPrivateKey(key).export({ format: "der", type: "pkcs8" });
+  const spki = createPublicKey(key).export({ format: "der", type: "spki" });
+  return requestFor(commonName, {
+    privateKey: await webcrypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]),
+    publicKey: await webcrypto.subtle.importKey("spki", spki, algorithm, true, ["verify"]),
+  });
+}
+
+async function requestFor(commonName: string, keys: webcrypto.CryptoKeyPair): Promise<string> {
+  const library = await x509();
   const request = await library.Pkcs10CertificateRequestGenerator.create({
     name: [{ CN: [commonName] }],
     keys,
     signingAlgorithm: algorithm,
   });
-  return { key: await exportKey(keys.privateKey), request: request.toString("pem") };
+  return request.toString("pem");
 }
 
 /** SHA-256 of the certificate (DER), as 64 hex digits. */
@@ -114,6 +139,17 @@ export function fingerprint(certificatePem: string): string {
 /** Days until the certificate ends; negative when it has. */
 export function daysLeft(certificatePem: string, nowMs: number): number {
   return (new X509Certificate(certificatePem).validToDate.getTime() - nowMs) / dayMs;
+}
+
+/** Whether it is time to renew: near its end, and a new one would last longer than this one. */
+export function isDue(certificatePem: string, authorityPem: string, nowMs: number): boolean {
+  const left = daysLeft(certificatePem, nowMs);
+  return left <= renewDays && daysLeft(authorityPem, nowMs) > left + 1;
+}
+
+/** Whether the key is the certificate's: files are written one after the other. */
+export function belongTogether({ key, certificate }: KeyAndCertificate): boolean {
+  return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
 }
 
 /** Whether the certificate was signed by the authority and names exactly these hosts. */
@@ -129,6 +165,7 @@ async function sign(
   authority: KeyAndCertificate,
   publicKey: webcrypto.CryptoKey,
   request: CertificateRequest,
+  nowMs: number,
 ): Promise<string> {
   const library = await x509();
   const issuer = new library.X509Certificate(authority.certificate);
@@ -147,8 +184,8 @@ async function sign(
     serialNumber: randomBytes(16).toString("hex"),
     subject: [...organizations, { CN: [request.commonName] }],
     issuer: issuer.subject,
-    notBefore: new Date(Date.now() - clockSkewMs),
-    notAfter: new Date(Math.min(Date.now() + request.validDays * dayMs, issuer.notAfter.getTime())),
+    notBefore: new Date(nowMs - clockSkewMs),
+    notAfter: new Date(Math.min(nowMs + request.validDays * dayMs, issuer.notAfter.getTime())),
     signingAlgorithm: algorithm,
     publicKey,
     signingKey,

@@ -7,14 +7,13 @@ import { join } from "node:path";
 import { assert } from "#base/assert.ts";
 import type { Backend } from "#base/backend.ts";
 import type { KeyAndCertificate } from "./certificates.ts";
-import { covers, createAuthority, daysLeft, issue } from "./certificates.ts";
+import { belongTogether, covers, createAuthority, isDue, issue } from "./certificates.ts";
 import { readIfThere, writePrivateFile } from "./files.ts";
 import { leafDays } from "./pki.ts";
 
 /** Where the authority is kept: beside the Kubernetes objects, out of the API's reach. */
 const authorityKey = "/trivet/etcd-authority";
 const authorityDays = 3650;
-const renewDays = 90;
 
 export interface EtcdPki {
   /** PEM of the authority that clients' certificates must be of. */
@@ -45,10 +44,11 @@ export async function ensureEtcdPki(
       certificate !== undefined &&
       key !== undefined &&
       covers(certificate, authority.certificate, names) &&
-      daysLeft(certificate, nowMs) > renewDays
+      !isDue(certificate, authority.certificate, nowMs) &&
+      belongTogether({ key, certificate })
     )
       return { certificate, key };
-    const issued = await issue(authority, { commonName, hosts: names, usages, validDays: leafDays });
+    const issued = await issue(authority, { commonName, hosts: names, usages, validDays: leafDays }, nowMs);
     writePrivateFile(join(directory, `${name}.key`), issued.key);
     writePrivateFile(join(directory, `${name}.crt`), issued.certificate);
     return issued;

@@ -1,19 +1,20 @@
 /**
  * The management API, served beside the Kubernetes API under /trivet/v1: status, join tokens, joins and
- * the removal of nodes. Everything but `join` needs a cluster administrator; `join` needs a token. It
+ * the removal of nodes. Everything but `join`, which needs a token, and `certificates`,
+ * which needs a node's certificate, needs a cluster administrator. It
  * works on any control-plane node, and knows Kubernetes objects only through `NodeDirectory`.
  */
 import { StatusError } from "#base/errors.ts";
 import type { Backend } from "#base/backend.ts";
 import type { JoinGrant } from "#replica/types.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "#base/http.ts";
+import { renewAgent, signAgent } from "./agent-certificates.ts";
 import type { DrillPorts } from "./drill.ts";
 import { runDrillCall } from "./drill.ts";
 import type { KeyAndCertificate } from "./certificates.ts";
 import { fingerprint, signRequest } from "./certificates.ts";
 import type { ClusterSettings } from "./identity.ts";
 import type { Authorities } from "./pki.ts";
-import { leafDays } from "./pki.ts";
 import type { NodeRole, TokenRecord } from "./token.ts";
 import { checkToken, createToken } from "./token.ts";
 
@@ -110,6 +111,8 @@ export function createManagement(options: ManagementOptions): HttpHandler {
 async function route(options: ManagementOptions, request: HttpRequest): Promise<unknown> {
   const path = request.path.replace(/^\/trivet\/v1\//, "");
   if (path === "join" && request.method === "POST") return join(options, parse<JoinRequest>(request));
+  if (path === "certificates" && request.method === "POST")
+    return renewAgent(options, request.user, parse(request));
   if (!(request.user?.groups ?? []).includes("system:masters"))
     throw new StatusError(
       "Forbidden",
@@ -202,7 +205,9 @@ async function admit(options: ManagementOptions, request: JoinRequest): Promise<
   const { authorities, settings } = options;
   const endpoints = await options.nodes.apiEndpoints();
   if (request.role === "worker") {
-    const agentCertificate = await signAgent(authorities.cluster, request);
+    const { name, address, certificateRequest = "" } = request;
+    const wanted = { address, certificateRequest };
+    const agentCertificate = await signAgent(authorities.cluster, name, wanted, options.nowMs());
     return {
       settings,
       endpoints,
@@ -220,16 +225,6 @@ async function admit(options: ManagementOptions, request: JoinRequest): Promise<
   });
   if (pending !== undefined) return { settings, endpoints, witness: { ...pending, grant } };
   return { settings, endpoints, controlPlane: { authorities, grant } };
-}
-
-async function signAgent(authority: KeyAndCertificate, request: JoinRequest): Promise<string> {
-  return signRequest(authority, request.certificateRequest ?? "", {
-    commonName: `system:node:${request.name}`,
-    organizations: ["system:nodes"],
-    hosts: [request.name, request.address],
-    usages: ["server", "client"],
-    validDays: leafDays,
-  });
 }
 
 async function signPeer(authority: KeyAndCertificate, request: JoinRequest) {

@@ -7,15 +7,13 @@ import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:cry
 import { join } from "node:path";
 import { FatalError } from "#base/errors.ts";
 import type { KeyAndCertificate } from "./certificates.ts";
-import { covers, createAuthority, daysLeft, issue } from "./certificates.ts";
+import { belongTogether, covers, createAuthority, isDue, issue } from "./certificates.ts";
 import { readIfThere, writePrivateFile } from "./files.ts";
 import type { NodeIdentity } from "./identity.ts";
 import { addressInBlock } from "./identity.ts";
 
 const authorityDays = 3650;
 export const leafDays = 365;
-/** A leaf is issued anew when fewer days than this are left. */
-const renewDays = 90;
 
 /** The secrets that make a node a control-plane node of its cluster. */
 export interface Authorities {
@@ -125,10 +123,12 @@ export async function ensureNodePki(
       certificate !== undefined &&
       key !== undefined &&
       covers(certificate, authority.certificate, hosts) &&
-      daysLeft(certificate, nowMs) > renewDays
+      !isDue(certificate, authority.certificate, nowMs) &&
+      belongTogether({ key, certificate })
     )
       return { key, certificate };
-    const issued = await issue(authority, { commonName, organizations, hosts, usages, validDays: leafDays });
+    const request = { commonName, organizations, hosts, usages, validDays: leafDays };
+    const issued = await issue(authority, request, nowMs);
     write(dataDir, file, issued);
     return issued;
   }

@@ -5,7 +5,8 @@ import { StatusError } from "#base/errors.ts";
 
 const connectTimeoutMs = 5_000;
 
-export function tlsAgentDialer(tls: { ca: string; cert: string; key: string }): AgentDialer {
+/** `tls` is asked for each connection: certificates are renewed. */
+export function tlsAgentDialer(tls: () => { ca: string; cert: string; key: string }): AgentDialer {
   return {
     dial({ name, address, port }) {
       return new Promise((resolve, reject) => {
@@ -15,7 +16,7 @@ export function tlsAgentDialer(tls: { ca: string; cert: string; key: string }): 
           port,
           servername: name,
           ALPNProtocols: ["http/1.1"],
-          ...tls,
+          ...tls(),
         });
         const fail = (reason: string, cause?: unknown): void => {
           socket.destroy();

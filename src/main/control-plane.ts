@@ -33,12 +33,24 @@ import { writeKubeconfig } from "./kubeconfig.ts";
 import { composeStatus } from "./node-status.ts";
 import type { NodePaths } from "./paths.ts";
 import { nodePaths } from "./paths.ts";
+import { expiryWarnings } from "./expiry.ts";
+import { apiChain, peerTls, renewNode } from "./renewal.ts";
+import type { NodeRenewalOptions, PresentPki } from "./renewal.ts";
+import { keepCertificates } from "./certificate-keeper.ts";
 import { startRoleEvents } from "./role-events.ts";
 import type { Running } from "./serve.ts";
 import { version } from "#base/version.ts";
 
 const nodes: ResourceName = { group: "", version: "v1", plural: "nodes" };
 const masters: HttpUser = { name: "system:trivet", groups: ["system:masters", "system:authenticated"] };
+
+/** The API server behind its port. */
+interface ServingApi extends ApiServer {
+  port: number;
+  management: HttpHandler;
+  /** What new connections are shown. */
+  setCertificate(cert: string, key: string): void;
+}
 
 /** What management needs and what exists only once the API serves. */
 interface ServingNode {
@@ -58,7 +70,8 @@ export async function startControlPlane(
   options: ControlPlaneOptions,
 ): Promise<Running> {
   const paths = nodePaths(dataDir);
-  const pki = await ensureNodePki(dataDir, identity, systemClock.nowMs());
+  const present: PresentPki = { pki: await ensureNodePki(dataDir, identity, systemClock.nowMs()) };
+  const { pki } = present;
   const { datastore } = identity.settings;
   const replica =
     datastore === undefined
@@ -67,7 +80,7 @@ export async function startControlPlane(
   const running: Running[] = [{ close: () => replica.stop() }];
   try {
     const serving: ServingNode = {};
-    const api = await startApi(identity, pki, replica, logger, options, serving);
+    const api = await startApi(identity, present, replica, logger, options, serving);
     running.push({ close: () => api.close() });
     const as = (user: HttpUser): ApiClient =>
       createClient({
@@ -76,11 +89,21 @@ export async function startControlPlane(
       });
     // From here on the node says what it waits for: a joined node for its copy, a restarted one for a leader.
     const apiUrl = `https://${identity.address}:${api.port}`;
-    writeKubeconfig(paths.kubeconfig, apiUrl, pki);
+    const renewal: NodeRenewalOptions = {
+      dataDir,
+      identity,
+      present,
+      api,
+      replica,
+      writeKubeconfig: (now) => writeKubeconfig(paths.kubeconfig, apiUrl, now),
+    };
+    renewal.writeKubeconfig(pki);
     await api.ready();
     removePeerAddresses(dataDir);
     serving.client = as(masters);
-    running.push(await startNodeEtcdApi({ dataDir, identity, pki, replica, logger }));
+    const etcdApi = await startNodeEtcdApi({ dataDir, identity, pki, replica, logger });
+    renewal.etcdApi = etcdApi;
+    running.push(etcdApi);
     // Before, only masters could ask; now roles say who else may: the dashboard's users.
     api.addRoute({
       prefix: "/trivet/v1/status",
@@ -93,22 +116,24 @@ export async function startControlPlane(
     if (!options.apiOnly) {
       running.push(startControllers(identity, pki, replica, as(masters), logger));
       const { startNodeComponents } = await import("./node-components.ts");
-      running.push(
-        await startNodeComponents({
-          identity,
-          paths,
-          agentClient: as({
-            name: `system:node:${identity.name}`,
-            groups: ["system:nodes", "system:authenticated"],
-          }),
-          systemClient: as(masters),
-          agentCertificate: pki.agent,
-          authorityCertificate: pki.authorities.cluster.certificate,
-          labels: { "node-role.kubernetes.io/control-plane": "" },
-          logger,
+      const components = await startNodeComponents({
+        identity,
+        paths,
+        agentClient: as({
+          name: `system:node:${identity.name}`,
+          groups: ["system:nodes", "system:authenticated"],
         }),
-      );
+        systemClient: as(masters),
+        agentCertificate: pki.agent,
+        authorityCertificate: pki.authorities.cluster.certificate,
+        labels: { "node-role.kubernetes.io/control-plane": "" },
+        logger,
+      });
+      renewal.components = components;
+      running.push(components);
     }
+    const renew = (nowMs: number): Promise<string[]> => renewNode(renewal, nowMs);
+    running.push(keepCertificates({ clock: systemClock, logger, renew }));
     if (identity.state === "creating") writeIdentity(dataDir, { ...identity, state: "ready" });
     logger.info("node is serving", { node: identity.name, api: api.port });
   } catch (error) {
@@ -151,7 +176,7 @@ function replicaOptions(
           apiAddress: `${address}:${ports.api}`,
           peerAddresses: readPeerAddresses(paths.dataDir),
         }),
-    tls: { ca: pki.authorities.peer.certificate, cert: pki.peer.certificate, key: pki.peer.key },
+    tls: peerTls(pki),
     mode:
       identity.state === "ready"
         ? { type: "restart" }
@@ -181,13 +206,14 @@ function slowRequests(): Pick<ReplicaOptions, "slowRequestMs"> {
 
 async function startApi(
   identity: NodeIdentity,
-  pki: NodePki,
+  present: PresentPki,
   replica: ReplicaHandle,
   logger: Logger,
   options: ControlPlaneOptions,
   serving: ServingNode,
-): Promise<ApiServer & { port: number; management: HttpHandler }> {
+): Promise<ServingApi> {
   const { settings, address, ports } = identity;
+  const { pki } = present;
   const [first = 30000, last = 32767] = settings.nodePortRange.split("-").map(Number);
   const management = createManagement(managementOptions(identity, pki, replica, serving, logger));
   const server = createApiServer({
@@ -210,21 +236,25 @@ async function startApi(
     ],
     moreMetrics: () =>
       replica.metrics().catch((error: unknown) => `# without the datastore's numbers: ${String(error)}\n`),
-    agentDialer: tlsAgentDialer({
-      ca: pki.authorities.cluster.certificate,
-      cert: pki.apiClient.certificate,
-      key: pki.apiClient.key,
-    }),
+    agentDialer: tlsAgentDialer(() => ({
+      ca: present.pki.authorities.cluster.certificate,
+      cert: present.pki.apiClient.certificate,
+      key: present.pki.apiClient.key,
+    })),
   });
   const listening = await server.listen({
     host: options.apiOnly ? "127.0.0.1" : "0.0.0.0",
     port: options.apiPort ?? ports.api,
-    // The authority goes along, so that a joining node can check its fingerprint.
-    cert: pki.apiServer.certificate + pki.authorities.cluster.certificate,
+    cert: apiChain(pki),
     key: pki.apiServer.key,
     clientCa: pki.authorities.cluster.certificate,
   });
-  return Object.assign(server, { port: listening.address.port, management });
+  return {
+    ...server,
+    port: listening.address.port,
+    management,
+    setCertificate: (cert, key) => listening.setCertificate(cert, key),
+  };
 }
 
 function backupRoute(identity: NodeIdentity, pki: NodePki, replica: ReplicaHandle): HttpHandler {
@@ -262,6 +292,7 @@ function startControllers(
     clock: systemClock,
     random: systemRandom,
     logger,
+    nodeName: identity.name,
     clusterCidr: identity.settings.clusterCidr,
     serviceCidr: identity.settings.serviceCidr,
     rootCa: pki.authorities.cluster.certificate,
@@ -330,8 +361,8 @@ function managementOptions(
         return [...own, ...others].map((each) => each.apiAddress).filter((each) => each !== "");
       },
     },
-    status: async () =>
-      composeStatus(
+    status: async () => ({
+      ...composeStatus(
         identity.name,
         version,
         await replica.status(),
@@ -339,5 +370,16 @@ function managementOptions(
         addonNames(serving.addons),
         etcdEndpoint(identity),
       ),
+      ...expiryWarnings(endingAuthorities(pki), systemClock.nowMs()),
+    }),
+  };
+}
+
+function endingAuthorities({ authorities }: NodePki): Parameters<typeof expiryWarnings>[0] {
+  const advice =
+    "all certificates of the cluster end with it, and it can't be replaced in a running cluster: make a new cluster in time";
+  return {
+    "the authority of the API": { certificate: authorities.cluster.certificate, advice },
+    "the authority of the datastore": { certificate: authorities.peer.certificate, advice },
   };
 }

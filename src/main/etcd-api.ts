@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Logger } from "#base/ports.ts";
 import { systemClock } from "#client/system-clock.ts";
+import type { EtcdPki } from "#cluster/etcd-pki.ts";
 import { ensureEtcdPki } from "#cluster/etcd-pki.ts";
 import type { NodeIdentity } from "#cluster/identity.ts";
 import type { NodePki } from "#cluster/pki.ts";
@@ -14,7 +15,7 @@ export interface NodeEtcdApiOptions {
   dataDir: string;
   identity: NodeIdentity;
   pki: NodePki;
-  replica: ReplicaHandle;
+  replica: Pick<ReplicaHandle, "backend" | "clusterId" | "transferLeadership" | "backup">;
   logger: Logger;
 }
 
@@ -24,14 +25,37 @@ export function etcdEndpoint(identity: NodeIdentity): string | undefined {
   return etcdApiPort === undefined ? undefined : `https://${identity.address}:${etcdApiPort}`;
 }
 
+export interface NodeEtcdApi extends Running {
+  /** Renews what is due as of this time; says whether the listener's certificate was. Its connections are made anew then. */
+  renew(nowMs: number): Promise<boolean>;
+}
+
 /** Does nothing where it is not asked for. Needs a leader. */
-export async function startNodeEtcdApi(options: NodeEtcdApiOptions): Promise<Running> {
-  const { dataDir, identity, replica, logger } = options;
+export async function startNodeEtcdApi(options: NodeEtcdApiOptions): Promise<NodeEtcdApi> {
+  const { dataDir, identity, replica } = options;
   const { name, address, settings } = identity;
   const port = settings.etcdApiPort;
-  if (port === undefined) return { close: async () => undefined };
+  if (port === undefined) return { renew: async () => false, close: async () => undefined };
   const hosts = [name, "localhost", "127.0.0.1", ...(address === "127.0.0.1" ? [] : [address])];
-  const pki = await ensureEtcdPki(replica.backend, join(dataDir, "etcd"), hosts, systemClock.nowMs());
+  const ensure = (nowMs: number): Promise<EtcdPki> =>
+    ensureEtcdPki(replica.backend, join(dataDir, "etcd"), hosts, nowMs);
+  let pki = await ensure(systemClock.nowMs());
+  let serving = await listen(options, port, pki);
+  return {
+    async renew(nowMs) {
+      const next = await ensure(nowMs);
+      if (next.server.certificate === pki.server.certificate) return false;
+      await serving.close();
+      serving = await listen(options, port, (pki = next));
+      return true;
+    },
+    close: () => serving.close(),
+  };
+}
+
+async function listen(options: NodeEtcdApiOptions, port: number, pki: EtcdPki): Promise<Running> {
+  const { identity, replica, logger } = options;
+  const { address } = identity;
   const { startEtcdApi } = await import("#etcd/server.ts");
   return startEtcdApi({
     backend: replica.backend,

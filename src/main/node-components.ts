@@ -40,8 +40,13 @@ const dnsRetryMs = 2_000;
 /** Index of the DNS Service's address in the service block. */
 const dnsServiceIndex = 10;
 
+export interface NodeComponents extends Running {
+  /** What the agent's listener shows from now on. */
+  setAgentCertificate(renewed: KeyAndCertificate): void;
+}
+
 /** Rejects when containerd or the agent can't start; network and DNS follow by themselves. */
-export async function startNodeComponents(options: NodeComponentsOptions): Promise<Running> {
+export async function startNodeComponents(options: NodeComponentsOptions): Promise<NodeComponents> {
   const { identity, paths, logger } = options;
   const { settings } = identity;
   const dnsServiceIP = addressInBlock(settings.serviceCidr, dnsServiceIndex);
@@ -92,6 +97,7 @@ export async function startNodeComponents(options: NodeComponentsOptions): Promi
   demo.catch((error: unknown) => logger.warn("the demo image can't be made", { error: String(error) }));
   const dns = startDnsWhenPossible(options, network, dnsServiceIP);
   return {
+    setAgentCertificate: ({ certificate, key }) => agent.setCertificate(certificate, key),
     async close() {
       await dns.close();
       await agent.close();

@@ -2,11 +2,13 @@
 import { rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Logger } from "#base/ports.ts";
+import { systemClock } from "#client/system-clock.ts";
 import { witnessSocket } from "#cli/witness-status.ts";
 import type { NodeIdentity } from "#cluster/identity.ts";
 import { writeIdentity } from "#cluster/identity.ts";
 import { readWitnessPki } from "#cluster/pki.ts";
 import { startReplica } from "#replica/start-replica.ts";
+import { expiryWarnings } from "./expiry.ts";
 import { composeWitnessStatus } from "./node-status.ts";
 import { nodePaths } from "./paths.ts";
 import type { Running } from "./serve.ts";
@@ -32,12 +34,24 @@ export async function startWitness(
       process.exit(70);
     },
   });
+  const ending = {
+    "the certificate of this witness": {
+      certificate: pki.peer.certificate,
+      advice: `run "trivet remove-node ${identity.name}" on another node, then "trivet reset --yes" and "trivet join" here`,
+    },
+  };
   const socket = witnessSocket(dataDir);
   // What an earlier process left behind.
   rmSync(socket, { force: true });
   const server = createServer((_request, response) => {
     replica.status().then(
-      (status) => response.end(JSON.stringify(composeWitnessStatus(identity.name, version, status))),
+      (status) =>
+        response.end(
+          JSON.stringify({
+            ...composeWitnessStatus(identity.name, version, status),
+            ...expiryWarnings(ending, systemClock.nowMs()),
+          }),
+        ),
       (error: unknown) => {
         response.statusCode = 503;
         response.end(String(error));

@@ -41,6 +41,8 @@ export interface ServingOptions {
 
 export interface AgentServer {
   readonly port: number;
+  /** For connections that are made from now on. */
+  setCertificate(cert: string, key: string): void;
   close(): Promise<void>;
 }
 
@@ -111,6 +113,7 @@ export async function startAgentServer(
   });
   return {
     port: (server.address() as AddressInfo).port,
+    setCertificate: (renewed, itsKey) => server.setSecureContext({ cert: renewed, key: itsKey, ca }),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
