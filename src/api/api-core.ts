@@ -6,6 +6,7 @@ import type { Backend } from "#base/backend.ts";
 import type { HttpRequest, HttpUser } from "#base/http.ts";
 import type { Clock, Logger, Random } from "#base/ports.ts";
 import type { WatchHub } from "./cache/watch-hub.ts";
+import type { RequestMeter } from "./metrics/request-meter.ts";
 import type { ResourceRegistry, Resource } from "./registry.ts";
 import type { RequestInfo } from "./request-info.ts";
 import type { ObjectStore } from "./storage/object-store.ts";
@@ -22,6 +23,7 @@ export interface ApiCore {
   readonly store: ObjectStore;
   readonly admission: AdmissionChain;
   readonly authorizer: Authorizer;
+  readonly meter: RequestMeter;
 }
 
 /** One request on its way through the server. */

@@ -10,6 +10,7 @@ import type { ApiCore, ApiRequest, ResourceRequest } from "./api-core.ts";
 import { attributesOf, forbidden } from "./auth/authorizer.ts";
 import type { Authenticator, Peer } from "./auth/authenticate.ts";
 import { ImpersonationError, impersonate } from "./auth/impersonation.ts";
+import { ByteStream } from "./cache/byte-stream.ts";
 import { isHealthPath } from "./discovery/health.ts";
 import { notFoundPage } from "./discovery/pages.ts";
 import type { DiscoveryPages } from "./discovery/pages.ts";
@@ -47,6 +48,7 @@ export interface DispatcherOptions {
   maxInFlight: { reading: number; writing: number };
 }
 
+const applyType = "application/apply-patch";
 const gzipThresholdBytes = 128 * 1024;
 
 export class Dispatcher {
@@ -55,8 +57,6 @@ export class Dispatcher {
   readonly #routes: HttpRoute[] = [];
   #reading = 0;
   #writing = 0;
-  /** Requests answered, by status code, for /metrics. */
-  readonly answered = new Map<number, number>();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -74,41 +74,73 @@ export class Dispatcher {
   }
 
   async handle(http: HttpRequest, peer?: Peer): Promise<HttpResponse> {
+    const startedMs = this.#core.clock.monotonicMs();
     const query = new URLSearchParams(http.query);
+    const info = parseRequestInfo(http.method, http.path, query);
     const warnings: string[] = [];
     let response: HttpResponse;
     try {
-      response = await this.#serve(http, query, warnings, peer);
+      response = await this.#serve({ http, query, info, warnings }, peer);
     } catch (error) {
       response = this.#errorResponse(http, query, error);
     }
     if (warnings.length > 0) response.headers["warning"] = [...new Set(warnings)].map(warningHeader);
     response.headers["cache-control"] ??= "no-cache, private";
-    this.answered.set(response.status, (this.answered.get(response.status) ?? 0) + 1);
+    this.#measure(http, query, info, response, startedMs);
     return compress(http, response);
+  }
+
+  /** Requests that are being served now, without streams. */
+  get inFlight(): { reading: number; writing: number } {
+    return { reading: this.#reading, writing: this.#writing };
+  }
+
+  #measure(
+    http: HttpRequest,
+    query: URLSearchParams,
+    info: RequestInfo,
+    { status, body }: HttpResponse,
+    startedMs: number,
+  ): void {
+    const metered = {
+      info: this.#knownPart(info),
+      isApply: info.verb === "patch" && (http.headers["content-type"] ?? "").startsWith(applyType),
+      dryRun: query.has("dryRun"),
+    };
+    const isStream = body instanceof ByteStream;
+    if (isStream) body.onClose(this.#core.meter.streams(metered));
+    const seconds = (this.#core.clock.monotonicMs() - startedMs) / 1000;
+    this.#core.meter.answered(metered, status, isStream ? undefined : seconds);
+  }
+
+  /** What was asked for, without names of resources that do not exist: nobody may make the meter grow. */
+  #knownPart(info: RequestInfo): RequestInfo {
+    const resource = info.isResource
+      ? this.#core.registry.find(info.group, info.version, info.resource)
+      : undefined;
+    if (resource === undefined) return { ...info, group: "", version: "", resource: "", subresource: "" };
+    const known = Object.hasOwn(resource.kind.subresources ?? {}, info.subresource);
+    return known ? info : { ...info, subresource: "" };
   }
 
   /** Who asks and whether they may: what `handle` does first, for upgraded connections. */
   async admitRequest(http: HttpRequest, peer: Peer | undefined): Promise<ApiRequest> {
     const query = new URLSearchParams(http.query);
-    return this.#authorize(http, query, [], peer);
+    const info = parseRequestInfo(http.method, http.path, query);
+    return this.#authorize({ http, query, info, warnings: [] }, peer);
   }
 
-  async #serve(
-    http: HttpRequest,
-    query: URLSearchParams,
-    warnings: string[],
-    peer: Peer | undefined,
-  ): Promise<HttpResponse> {
+  async #serve(asked: Omit<ApiRequest, "user">, peer: Peer | undefined): Promise<HttpResponse> {
+    const { http } = asked;
     const extra = this.#routes.find((each) => http.path.startsWith(each.prefix));
     if (extra !== undefined) {
       const user =
         extra.authorize === true
-          ? (await this.#authorize(http, query, warnings, peer)).user
+          ? (await this.#authorize(asked, peer)).user
           : await this.#options.authenticator.authenticate(http, peer);
       return extra.handler({ ...http, user });
     }
-    const request = await this.#authorize(http, query, warnings, peer);
+    const request = await this.#authorize(asked, peer);
     const isLong = request.info.verb === "watch" || request.info.subresource === "log";
     if (isLong) return this.#route(request);
     const isWrite = http.method !== "GET" && http.method !== "HEAD";
@@ -126,20 +158,15 @@ export class Dispatcher {
     }
   }
 
-  async #authorize(
-    http: HttpRequest,
-    query: URLSearchParams,
-    warnings: string[],
-    peer: Peer | undefined,
-  ): Promise<ApiRequest> {
-    const info = parseRequestInfo(http.method, http.path, query);
+  async #authorize(asked: Omit<ApiRequest, "user">, peer: Peer | undefined): Promise<ApiRequest> {
+    const { http, info } = asked;
     if (peer !== undefined && !isHealthPath(http.path)) await this.#options.whenStarted();
     const realUser = await this.#options.authenticator.authenticate(http, peer);
     const user = impersonate(http, realUser, this.#core.authorizer);
     const attributes = attributesOf(user, info);
     const decision = this.#core.authorizer.authorize(attributes);
     if (!decision.allowed) throw forbidden(attributes, decision.reason);
-    return { http, query, info, user, warnings };
+    return { ...asked, user };
   }
 
   async #route(request: ApiRequest): Promise<HttpResponse> {

@@ -4,7 +4,6 @@
  */
 import { assert } from "#base/assert.ts";
 import { exposition } from "#base/exposition.ts";
-import type { Family } from "#base/exposition.ts";
 import type { HttpHandler, HttpRoute } from "#base/http.ts";
 import type { ExtensionResource } from "#kinds/extension.ts";
 import type { AnyKind } from "#kinds/kind.ts";
@@ -33,6 +32,8 @@ import { DiscoveryPages } from "./discovery/pages.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { listen } from "./listener/listener.ts";
 import type { Listener } from "./listener/listener.ts";
+import { RequestMeter } from "./metrics/request-meter.ts";
+import { serverFamilies } from "./metrics/server-families.ts";
 import type { ApiServerOptions, ListenOptions } from "./options.ts";
 import { serveOpenApi } from "./openapi/handler.ts";
 import { OpenApiPublisher } from "./openapi/publisher.ts";
@@ -80,6 +81,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     store,
     admission: new AdmissionChain(admissionPlugins({ registry, hub, random, rbac, authorizer, store })),
     authorizer,
+    meter: new RequestMeter(),
   };
   const authenticator = new Authenticator(tokens, options.authenticateToken);
   const agents = new AgentProxy(options.agentDialer);
@@ -98,7 +100,11 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
           : { address: listener.address.host, port: listener.address.port });
       return known === undefined ? "" : `${known.address}:${known.port}`;
     },
-    metrics: async () => exposition(ownFamilies(dispatcher, hub)) + ((await options.moreMetrics?.()) ?? ""),
+    metrics: async () => {
+      const { inFlight } = dispatcher;
+      const own = serverFamilies({ meter: core.meter, registry, inFlight, revision: hub.revision });
+      return exposition(own) + ((await options.moreMetrics?.()) ?? "");
+    },
     openApi: async (request) => serveOpenApi(openApi, request.http),
   });
   const dispatcher: Dispatcher = new Dispatcher({
@@ -213,28 +219,4 @@ function addResources(registry: ResourceRegistry, resources: readonly ExtensionR
   return () => {
     for (const { kind } of resources) registry.remove(kind.group, kind.version, kind.plural);
   };
-}
-
-function ownFamilies(dispatcher: Dispatcher, hub: WatchHub): Family[] {
-  const answered = [...dispatcher.answered];
-  return [
-    {
-      name: "apiserver_requests_total",
-      help: "Requests answered, by status code.",
-      type: "counter",
-      samples: answered.map(([code, count]) => ({ labels: { code: String(code) }, value: count })),
-    },
-    {
-      name: "apiserver_watch_cache_revision",
-      help: "Revision up to which the caches have seen everything.",
-      type: "gauge",
-      samples: [{ value: hub.revision }],
-    },
-    {
-      name: "process_resident_memory_bytes",
-      help: "Resident memory of the process.",
-      type: "gauge",
-      samples: [{ value: process.memoryUsage.rss() }],
-    },
-  ];
 }

@@ -18,6 +18,7 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
   #ended = false;
   #wake: (() => void) | undefined;
   #onAbandon: (() => void)[] = [];
+  #onClose: (() => void)[] = [];
   readonly #limitBytes: number;
 
   constructor(limitBytes = 16 * 1024 * 1024) {
@@ -42,6 +43,7 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
     this.#ended = true;
     this.#sink?.end();
     this.#wake?.();
+    for (const callback of this.#onClose.splice(0)) callback();
   }
 
   get ended(): boolean {
@@ -53,11 +55,18 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
     this.#onAbandon.push(callback);
   }
 
+  /** Called once when the stream has ended, by its producer or by its reader; at once if it has already. */
+  onClose(callback: () => void): void {
+    if (this.#ended) callback();
+    else this.#onClose.push(callback);
+  }
+
   abandon(): void {
     this.#ended = true;
     this.#pending = [];
     this.#wake?.();
     for (const callback of this.#onAbandon.splice(0)) callback();
+    for (const callback of this.#onClose.splice(0)) callback();
   }
 
   /** Hands everything, past and future, to the sink. Used instead of iterating, never beside it. */

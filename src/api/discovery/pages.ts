@@ -171,7 +171,8 @@ export class DiscoveryPages {
   }
 }
 
-const versionInfo = {
+/** The answer of /version. */
+export const versionInfo = {
   major: "1",
   minor: "32",
   gitVersion: kubernetesVersion,

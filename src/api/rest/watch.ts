@@ -261,6 +261,7 @@ class WatchSession {
   }
 
   #send(type: EventType, entry: Entry, event: CacheEvent | undefined): void {
+    this.#core.meter.watchEvent(this.#resource);
     this.#write(this.#frame(type, entry, event));
   }
 
