@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Logger } from "#base/ports.ts";
+import { policyTypeWarnings } from "#api/cel/policy-types.ts";
 import { createClient } from "#client/client.ts";
 import { systemClock, systemRandom } from "#client/system-clock.ts";
 import { readRequest, signAsRequested } from "#cluster/certificate-requests.ts";
@@ -50,8 +51,10 @@ export async function startControlPlane(options: {
     clock: systemClock,
     random: systemRandom,
     logger: logger(options.verbose),
+    nodeName: "control-plane",
     clusterCidr: "10.32.0.0/12",
     serviceCidr: options.serviceCidr,
+    checkPolicyTypes: (policy) => policyTypeWarnings(api.registry, policy),
     rootCa: authority.certificate,
     certificates: { read: readRequest, sign: (request) => signAsRequested(authority, request) },
   });

@@ -59,10 +59,20 @@ export type Action =
   | { type: "readCertificateRequest"; pem: string }
   /** A certificate of the cluster's authority for the request, with its subject: answered in PEM. */
   | { type: "signCertificate"; pem: string; usages: readonly string[]; validSeconds: number }
+  /** SHA-256 of a text, or its HMAC when there is a key: answered as text. */
+  | { type: "digest"; text: string; key?: string; encoding: "hex" | "base64url" }
+  /** What is wrong with the types of a ValidatingAdmissionPolicy's expressions: answered with `ExpressionWarning[]`. */
+  | { type: "checkPolicyTypes"; policy: KubeObject }
   /** All resources that the API serves now, custom ones too. */
   | { type: "discover" }
   | { type: "event"; object: KubeObject; eventType: "Normal" | "Warning"; reason: string; message: string }
   | { type: "requeueAfter"; delayMs: number };
+
+/** An entry of ValidatingAdmissionPolicy's `status.typeChecking.expressionWarnings`. */
+export interface ExpressionWarning {
+  fieldRef: string;
+  warning: string;
+}
 
 /** Who a certificate is asked for. */
 export interface CertificateSubject {
@@ -213,6 +223,10 @@ export function* record(
   message: string,
 ): Plan {
   yield { type: "event", object, eventType, reason, message };
+}
+
+export function* digest(text: string, encoding: "hex" | "base64url", key?: string): Plan<string> {
+  return (yield { type: "digest", text, encoding, ...(key === undefined ? {} : { key }) }) as string;
 }
 
 export function* requeueAfter(delayMs: number): Plan {

@@ -2,7 +2,7 @@
 import type { KubeObject } from "#kinds/object.ts";
 import { controllerOf, orphansOf } from "./owner.ts";
 
-/** "controller": by the uid of the controlling owner, or `orphansOf` their namespace. "owner": by the uid of any owner. "node": pods by node name. "podBlock": nodes by their blocks of pod addresses. */
+/** "controller": by the uid of the controlling owner, or `orphansOf` their namespace. "owner": by the uid of any owner. "node": pods and volume attachments by node name. "podBlock": nodes by their blocks of pod addresses. */
 export const viewIndexes: Readonly<Record<string, (object: KubeObject) => readonly string[]>> = {
   controller(object) {
     const owner = controllerOf(object);
@@ -15,7 +15,7 @@ export const viewIndexes: Readonly<Record<string, (object: KubeObject) => readon
     return podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]);
   },
   node(object) {
-    if (object.kind !== "Pod") return [];
+    if (object.kind !== "Pod" && object.kind !== "VolumeAttachment") return [];
     const { nodeName } = object["spec"] as { nodeName?: string };
     return nodeName === undefined || nodeName === "" ? [] : [nodeName];
   },

@@ -2,6 +2,7 @@
  * The kinds that controllers read and write: their types, and a token for each resource that carries
  * its type, its path and the indexes that views have for it.
  */
+import type * as admission from "kubernetes-types/admissionregistration/v1.d.ts";
 import type * as apps from "kubernetes-types/apps/v1.d.ts";
 import type * as autoscaling from "kubernetes-types/autoscaling/v2.d.ts";
 import type * as batch from "kubernetes-types/batch/v1.d.ts";
@@ -63,6 +64,9 @@ export type PodDisruptionBudget = Stored<policy.PodDisruptionBudget>;
 export type ClusterRole = Stored<rbac.ClusterRole>;
 export type CertificateSigningRequest = Stored<certificates.CertificateSigningRequest>;
 export type StorageClass = Stored<storage.StorageClass>;
+export type ValidatingAdmissionPolicy = Stored<admission.ValidatingAdmissionPolicy>;
+export type CsiDriver = Stored<storage.CSIDriver>;
+export type VolumeAttachment = Stored<storage.VolumeAttachment>;
 export type HorizontalPodAutoscaler = Stored<autoscaling.HorizontalPodAutoscaler>;
 export type { LabelSelector };
 
@@ -139,6 +143,21 @@ export const storageClasses = resource<StorageClass>(
   "v1",
   "storageclasses",
   "StorageClass",
+  false,
+);
+export const validatingAdmissionPolicies = resource<ValidatingAdmissionPolicy>(
+  "admissionregistration.k8s.io",
+  "v1",
+  "validatingadmissionpolicies",
+  "ValidatingAdmissionPolicy",
+  false,
+);
+export const csiDrivers = resource<CsiDriver>("storage.k8s.io", "v1", "csidrivers", "CSIDriver", false);
+export const volumeAttachments = resource<VolumeAttachment>(
+  "storage.k8s.io",
+  "v1",
+  "volumeattachments",
+  "VolumeAttachment",
   false,
 );
 export const horizontalPodAutoscalers = resource<HorizontalPodAutoscaler>(

@@ -3,6 +3,7 @@ import { keyOf, on, patch, self, splitKey } from "./controller.ts";
 import type { Controller, Plan, View } from "./controller.ts";
 import { persistentVolumeClaims, persistentVolumes, pods } from "./kubernetes.ts";
 import type { Pod, Resource } from "./kubernetes.ts";
+import { claimsOfPod } from "./pod-claims.ts";
 import type { KubeObject } from "#kinds/object.ts";
 
 const claimFinalizer = "kubernetes.io/pvc-protection";
@@ -47,9 +48,5 @@ function* protect(resource: Resource, object: KubeObject, finalizer: string, inU
 }
 
 function* claimsOf(pod: Pod): Iterable<string> {
-  for (const { persistentVolumeClaim, ephemeral, name } of pod.spec.volumes ?? []) {
-    const claimName =
-      ephemeral === undefined ? persistentVolumeClaim?.claimName : `${pod.metadata.name}-${name}`;
-    if (claimName !== undefined) yield `${pod.metadata.namespace}/${claimName}`;
-  }
+  for (const name of claimsOfPod(pod)) yield `${pod.metadata.namespace}/${name}`;
 }

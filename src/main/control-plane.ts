@@ -6,6 +6,7 @@ import type { AddonHost } from "#addons/host.ts";
 import type { Logger } from "#base/ports.ts";
 import type { HttpHandler, HttpUser } from "#base/http.ts";
 import { startManager } from "#manager/manager.ts";
+import { policyTypeWarnings } from "#api/cel/policy-types.ts";
 import { createApiServer } from "#api/server.ts";
 import type { ApiServer } from "#api/server.ts";
 import { createClient } from "#client/client.ts";
@@ -114,7 +115,7 @@ export async function startControlPlane(
     serving.addons = addons;
     running.push(addons);
     if (!options.apiOnly) {
-      running.push(startControllers(identity, pki, replica, as(masters), logger));
+      running.push(startControllers(identity, pki, replica, api, as(masters), logger));
       const { startNodeComponents } = await import("./node-components.ts");
       const components = await startNodeComponents({
         identity,
@@ -214,7 +215,6 @@ async function startApi(
 ): Promise<ServingApi> {
   const { settings, address, ports } = identity;
   const { pki } = present;
-  const [first = 30000, last = 32767] = settings.nodePortRange.split("-").map(Number);
   const management = createManagement(managementOptions(identity, pki, replica, serving, logger));
   const server = createApiServer({
     backend: replica.backend,
@@ -227,7 +227,7 @@ async function startApi(
       privateKey: pki.authorities.serviceAccountKey,
     },
     serviceCidr: settings.serviceCidr,
-    nodePorts: { first, last },
+    nodePorts: nodePortsOf(identity),
     advertise: { address, port: options.apiPort ?? ports.api },
     extraRoutes: [
       { prefix: "/trivet/v1/", handler: management },
@@ -257,6 +257,11 @@ async function startApi(
   };
 }
 
+function nodePortsOf({ settings }: NodeIdentity): { first: number; last: number } {
+  const [first = 30000, last = 32767] = settings.nodePortRange.split("-").map(Number);
+  return { first, last };
+}
+
 function backupRoute(identity: NodeIdentity, pki: NodePki, replica: ReplicaHandle): HttpHandler {
   return createBackupRoute({
     replica,
@@ -272,6 +277,7 @@ function startControllers(
   identity: NodeIdentity,
   pki: NodePki,
   replica: ReplicaHandle,
+  api: ApiServer,
   client: ApiClient,
   logger: Logger,
 ): Running {
@@ -295,8 +301,10 @@ function startControllers(
     nodeName: identity.name,
     clusterCidr: identity.settings.clusterCidr,
     serviceCidr: identity.settings.serviceCidr,
+    nodePorts: nodePortsOf(identity),
     rootCa: pki.authorities.cluster.certificate,
     isPeerAlive: (name) => alive.get(name),
+    checkPolicyTypes: (policy) => policyTypeWarnings(api.registry, policy),
     certificates: {
       read: readRequest,
       sign: (request) => signAsRequested(pki.authorities.cluster, request),

@@ -1,5 +1,8 @@
-/** The controllers that run, with what each needs from outside. */
+/** The controllers that run in a leadership of a term, with what each needs from outside. */
 import type { Controller } from "#controllers/controller.ts";
+import { attachDetachController } from "#controllers/attach-detach.ts";
+import { bootstrapSignerController } from "#controllers/bootstrap-signer.ts";
+import { bootstrapTokenCleanerController } from "#controllers/bootstrap-token-cleaner.ts";
 import { certificateApprovingController } from "#controllers/certificate-approving.ts";
 import { certificateCleanerController } from "#controllers/certificate-cleaner.ts";
 import { certificateSigningController } from "#controllers/certificate-signing.ts";
@@ -15,6 +18,7 @@ import { eventExpiryController } from "#controllers/event-expiry.ts";
 import { garbageCollector } from "#controllers/garbage-collector.ts";
 import { horizontalAutoscalerController } from "#controllers/horizontal-autoscaler.ts";
 import { jobController } from "#controllers/job.ts";
+import { leaderLeaseController } from "#controllers/leader-lease.ts";
 import { namespaceController } from "#controllers/namespace.ts";
 import { nodeIpamController } from "#controllers/node-ipam.ts";
 import { nodeLifecycleController } from "#controllers/node-lifecycle.ts";
@@ -24,16 +28,19 @@ import { replicationControllerController } from "#controllers/replication-contro
 import { resourceQuotaController } from "#controllers/resource-quota.ts";
 import { roleAggregationController } from "#controllers/role-aggregation.ts";
 import { rootCaController } from "#controllers/root-ca.ts";
+import { serviceAllocationController } from "#controllers/service-allocation.ts";
 import { serviceAccountTokenController } from "#controllers/service-account-token.ts";
 import { serviceAccountController } from "#controllers/service-account.ts";
 import { statefulSetController } from "#controllers/stateful-set.ts";
 import { taintEvictionController } from "#controllers/taint-eviction.ts";
 import { ttlAfterFinishedController } from "#controllers/ttl-after-finished.ts";
+import { validatingPolicyStatusController } from "#controllers/validating-policy-status.ts";
 import { volumeBinderController } from "#controllers/volume-binder.ts";
+import { volumeExpanderController } from "#controllers/volume-expander.ts";
 import { claimProtectionController, volumeProtectionController } from "#controllers/volume-protection.ts";
 import type { ManagerOptions } from "./options.ts";
 
-export function controllersFor(options: ManagerOptions): Controller[] {
+export function controllersFor(options: ManagerOptions, term: number): Controller[] {
   return [
     deploymentController,
     replicaSetController,
@@ -60,6 +67,8 @@ export function controllersFor(options: ManagerOptions): Controller[] {
     claimProtectionController,
     volumeProtectionController,
     ephemeralVolumeController,
+    attachDetachController(),
+    volumeExpanderController,
     nodeLifecycleController(options),
     nodeIpamController(options.clusterCidr),
     taintEvictionController(),
@@ -68,5 +77,13 @@ export function controllersFor(options: ManagerOptions): Controller[] {
       ? []
       : [certificateApprovingController, certificateSigningController]),
     certificateCleanerController,
+    bootstrapTokenCleanerController,
+    bootstrapSignerController,
+    validatingPolicyStatusController,
+    serviceAllocationController({
+      serviceCidr: options.serviceCidr,
+      nodePorts: options.nodePorts ?? { first: 30000, last: 32767 },
+    }),
+    leaderLeaseController(`${options.nodeName}_${term}`),
   ];
 }

@@ -2,11 +2,12 @@
  * Carries out the actions of plans, with the leader's term as a fence on every write, and shows the
  * answers to the shared view at once. It decides nothing and retries nothing.
  */
+import { createHash, createHmac } from "node:crypto";
 import { createEventRecorder, targetOf } from "#client/event-recorder.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
 import { resourcePath } from "#client/paths.ts";
 import type { ApiClient } from "#client/types.ts";
-import type { Action, DiscoveredResource } from "#controllers/controller.ts";
+import type { Action, DiscoveredResource, ExpressionWarning } from "#controllers/controller.ts";
 import type { Clock, Logger } from "#base/ports.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import type { CertificateSigner } from "./options.ts";
@@ -19,6 +20,7 @@ export interface ExecutorOptions {
   logger: Logger;
   fenceTerm: number;
   certificates?: CertificateSigner | undefined;
+  checkPolicyTypes?: ((policy: KubeObject) => readonly ExpressionWarning[]) | undefined;
   discover(): Promise<readonly DiscoveredResource[]>;
 }
 
@@ -94,6 +96,12 @@ export class Executor {
         return await this.#signer().read(action.pem);
       case "signCertificate":
         return await this.#signer().sign(action);
+      case "digest": {
+        const hash = action.key === undefined ? createHash("sha256") : createHmac("sha256", action.key);
+        return hash.update(action.text).digest(action.encoding);
+      }
+      case "checkPolicyTypes":
+        return this.#options.checkPolicyTypes?.(action.policy) ?? [];
       case "discover":
         return await this.#options.discover();
       case "event": {

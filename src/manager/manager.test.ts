@@ -35,6 +35,7 @@ function start(): Lab {
     clock: systemClock,
     random: systemRandom,
     logger: quiet,
+    nodeName: "node-a",
     clusterCidr: "10.42.0.0/16",
     serviceCidr: "10.43.0.0/16",
     rootCa: "CA",

@@ -47,9 +47,10 @@ export class Reign {
       logger,
       fenceTerm: term,
       certificates: options.certificates,
+      checkPolicyTypes: options.checkPolicyTypes,
       discover: () => this.#discover(),
     });
-    this.#loops = controllersFor(options).map(
+    this.#loops = controllersFor(options, term).map(
       (controller) => new ControlLoop({ controller, view: this.#view, executor, clock, logger }),
     );
     this.#scheduler = new SchedulerLoop({

@@ -121,9 +121,14 @@ const kindsWithoutStatus = new Set([
   "ClusterRole",
   "Lease",
   "StorageClass",
+  "CSIDriver",
+  "CSINode",
   "PriorityClass",
   "LimitRange",
 ]);
+
+const readConfigMaps = new Set(["kube-root-ca.crt", "cluster-info"]);
+const readSecretTypes = new Set(["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"]);
 
 /** Whole objects, but for field managers and the contents of ConfigMaps and Secrets that no controller reads. */
 function slim(object: KubeObject): KubeObject {
@@ -133,11 +138,11 @@ function slim(object: KubeObject): KubeObject {
     object["spec"] ??= {};
     object["status"] ??= {};
   }
-  if (kind === "ConfigMap" && object.metadata.name !== "kube-root-ca.crt") {
+  if (kind === "ConfigMap" && !readConfigMaps.has(object.metadata.name ?? "")) {
     delete object["data"];
     delete object["binaryData"];
   }
-  if (kind === "Secret" && object["type"] !== "kubernetes.io/service-account-token") delete object["data"];
+  if (kind === "Secret" && !readSecretTypes.has(String(object["type"]))) delete object["data"];
   return object;
 }
 

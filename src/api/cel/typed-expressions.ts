@@ -55,16 +55,21 @@ export class TypedExpressions {
     let environment = this.#environments.get(hasOptionalOldSelf);
     if (environment === undefined) {
       environment = newEnvironment();
-      for (const type of objectsIn(this.#self)) {
-        environment.registerType(type.cel, { fields: fieldsOf(type) });
-        environment.registerOperator(`${type.cel} == ${type.cel}`, neverEvaluated);
-      }
+      registerObjects(environment, this.#self);
       const { cel } = this.#self;
       environment.registerVariable("self", cel);
       environment.registerVariable("oldSelf", hasOptionalOldSelf ? `optional<${cel}>` : cel);
       this.#environments.set(hasOptionalOldSelf, environment);
     }
     return environment;
+  }
+}
+
+/** Makes all object types in a type known. */
+export function registerObjects(environment: Environment, self: DeclaredType): void {
+  for (const type of objectsIn(self)) {
+    environment.registerType(type.cel, { fields: fieldsOf(type) });
+    environment.registerOperator(`${type.cel} == ${type.cel}`, neverEvaluated);
   }
 }
 

@@ -128,6 +128,7 @@ export class Leaders {
       clock,
       random,
       logger,
+      nodeName: "simulated",
       clusterCidr: "10.42.0.0/16",
       serviceCidr: "10.43.0.0/16",
       rootCa: "simulated",
