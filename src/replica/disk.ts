@@ -43,20 +43,20 @@ export class FileDisk implements Disk {
   }
 }
 
-/** A lone write may hold up the loop for this long on average. */
-const quickFlushMs = 0.7;
+/** A lone write may hold up the loop for this long as a rule. */
+const quickFlushMs = 1;
 /** More than that was written: somebody else may have something to do meanwhile. */
 const quickFlushBytes = 16 << 10;
-/** A single slow flush lets the next ones be made elsewhere for a while. */
-const slowFlushMs = 8;
+/** By how much one flush changes what is taken for the usual. */
+const stepMs = 0.05;
 
 class OpenFile implements DiskFile {
   readonly #descriptor: number;
   readonly #isBusy: () => boolean;
   #sizeBytes: number;
   #unflushedBytes = 0;
-  /** How long flushes take, a moving average. */
-  #flushMs = slowFlushMs;
+  /** As many flushes take longer as take less, of late. A mean would be that of the few slow ones. */
+  #usualMs = quickFlushMs;
 
   constructor(descriptor: number, isBusy: () => boolean) {
     this.#descriptor = descriptor;
@@ -89,7 +89,7 @@ class OpenFile implements DiskFile {
   }
 
   flush(done: (error: Error | undefined) => void): void {
-    const quick = this.#flushMs < quickFlushMs && this.#unflushedBytes <= quickFlushBytes && !this.#isBusy();
+    const quick = this.#usualMs < quickFlushMs && this.#unflushedBytes <= quickFlushBytes && !this.#isBusy();
     this.#unflushedBytes = 0;
     if (quick) process.nextTick(() => this.#flushNow(done));
     else {
@@ -114,7 +114,7 @@ class OpenFile implements DiskFile {
   }
 
   #took(ms: number): void {
-    this.#flushMs = this.#flushMs * 0.8 + Math.min(ms, slowFlushMs) * 0.2;
+    this.#usualMs += ms > this.#usualMs ? stepMs : -stepMs;
   }
 
   close(): void {

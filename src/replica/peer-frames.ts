@@ -27,8 +27,8 @@ interface Receivers {
   calls: Calls;
   proposals: Proposals;
   snapshots: SnapshotReceiver;
-  /** Returns false when this replica can't take a proposal now. */
-  propose(data: Uint8Array): boolean;
+  /** A proposal of `from`. Returns false when this replica can't take it now. */
+  propose(from: NodeId, data: Uint8Array): boolean;
   /** Frames that the core does not know. */
   onOther(from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void;
   askTurn(): void;
@@ -81,7 +81,7 @@ export class PeerFrames {
         for (const message of frame.messages) if (!this.#closed) this.#onRaftMessage(from, message);
         break;
       case "forward":
-        this.#onForward(frame, reply);
+        this.#onForward(from, frame, reply);
         break;
       case "refused":
         proposals.refused(frame.term, frame.sequence);
@@ -137,11 +137,11 @@ export class PeerFrames {
     }
   }
 
-  #onForward(frame: Frame & { type: "forward" }, reply: (frame: Uint8Array) => void): void {
+  #onForward(from: NodeId, frame: Frame & { type: "forward" }, reply: (frame: Uint8Array) => void): void {
     const { role, term } = this.#to.node.raft;
     const leads = role === "leader" && term === frame.term;
     if (leads && !this.#forwarded.take(frame.term, frame.floor, frame.data)) return;
-    if (leads && this.#to.propose(frame.data)) return;
+    if (leads && this.#to.propose(from, frame.data)) return;
     reply(encodeFrame({ type: "refused", term: frame.term, sequence: this.#forwarded.forget(frame.data) }));
   }
 }

@@ -33,6 +33,8 @@ interface TurnParts {
 export class RaftTurns {
   readonly #parts: TurnParts;
   readonly #outbox: RaftOutbox;
+  /** What was found in the log at the start is durable. */
+  #recovered = false;
   #asked = false;
   #closed = false;
 
@@ -45,6 +47,18 @@ export class RaftTurns {
     });
   }
 
+  /**
+   * Begins with the turns once what was found in the log is durable: a process that was killed may have left the
+   * end of it to the system's memory. Applied and flushed with the state, it would then be missing in the log.
+   */
+  start(): void {
+    const done = () => {
+      this.#recovered = true;
+      this.ask();
+    };
+    this.#parts.log.write({ entries: [], done });
+  }
+
   /** A turn comes soon, but never from within this call. */
   ask(): void {
     if (this.#asked || this.#closed) return;
@@ -53,6 +67,16 @@ export class RaftTurns {
       this.#asked = false;
       if (!this.#closed) this.#guarded(() => this.#turn());
     });
+  }
+
+  /** Somebody at this peer waits until the entry is applied there. */
+  await(peer: NodeId, index: number): void {
+    this.#outbox.await(peer, index);
+  }
+
+  /** News of commits leave at the end of the turn: they tell of a change of the members. */
+  hurry(): void {
+    this.#outbox.hurry();
   }
 
   close(): void {
@@ -71,6 +95,7 @@ export class RaftTurns {
 
   #turn(): void {
     const { node } = this.#parts;
+    if (!this.#recovered) return;
     this.#parts.onBegin();
     // What had to wait, for room on the disk or for a flush of the state.
     this.#parts.applier.run();
@@ -82,18 +107,22 @@ export class RaftTurns {
     }
   }
 
-  /** To peers, one frame each; to the two storage tasks, in order. */
+  /** To peers, one frame each, and only then to the two storage tasks, in order: others need not wait for this disk. */
   #dispatch(messages: Message[]): void {
-    const { id, node, applier } = this.#parts;
+    const { id, node, clock, applier } = this.#parts;
     const outgoing: Message[] = [];
+    const appends: Message[] = [];
     for (const message of messages) {
-      if (message.to === localAppendThread) this.#append(message);
+      if (message.to === localAppendThread) appends.push(message);
       else if (message.to === localApplyThread) applier.push(message);
       else if (message.to === id) node.step(message);
       else outgoing.push(message);
     }
     this.#outbox.send(outgoing);
-    applier.run();
+    for (const message of appends) this.#append(message);
+    // What is to be durable comes first: somebody waits to hear of it.
+    if (appends.length > 0) clock.setTimer(0, () => this.ask());
+    else applier.run();
   }
 
   #append(message: Message): void {

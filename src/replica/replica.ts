@@ -162,7 +162,7 @@ export class Replica {
       calls: this.calls,
       proposals: this.proposals,
       snapshots: this.#receiver,
-      propose: (data) => this.trouble === undefined && this.#proposeHere(data),
+      propose: (from, data) => this.#proposeOf(from, data),
       onOther: (from, frame, reply) => hooks.onFrame(from, frame, reply),
       askTurn: () => this.#turns.ask(),
       onError: (error) => this.#die(error),
@@ -198,7 +198,7 @@ export class Replica {
     // A lone voter need not wait for an election timeout: there is nobody to hear from.
     const { voters, votersOutgoing } = this.confState;
     if (voters.length === 1 && voters[0] === this.id && votersOutgoing.length === 0) this.#node.campaign();
-    this.#turns.ask();
+    this.#turns.start();
   }
 
   get store(): Store {
@@ -362,6 +362,13 @@ export class Replica {
     }
   }
 
+  /** Its clients wait until the entry is applied over there. */
+  #proposeOf(peer: NodeId, data: Uint8Array): boolean {
+    if (this.trouble !== undefined || !this.#proposeHere(data)) return false;
+    this.#turns.await(peer, this.#node.raft.log.lastIndex());
+    return true;
+  }
+
   #armTick(): void {
     this.#timer = this.ports.clock.setTimer(this.config.timing.tickMs, () => {
       if (this.#stopped) return;
@@ -400,6 +407,8 @@ export class Replica {
 
   #onMembership(): void {
     this.#updatePeers();
+    // Were this member lost before others hear of it, they would go on asking those who are no longer asked.
+    this.#turns.hurry();
     this.#hooks.onChange();
   }
 
