@@ -49,6 +49,8 @@ export interface Resource {
   companions:
     | ((object: KubeObject | undefined, old: KubeObject | undefined, dryRun?: boolean) => Companions)
     | undefined;
+  /** Custom resources: nothing new is created while the definition is being deleted. */
+  terminating: boolean;
   /** Where its objects come from when they are computed by another room. */
   extension: ExtensionResource | undefined;
 }
@@ -96,13 +98,15 @@ export class ResourceRegistry {
       groupResource: { group: kind.group, resource: kind.plural },
       groupVersion: kind.group === "" ? kind.version : `${kind.group}/${kind.version}`,
       namespaced: kind.namespaced,
-      stored: kind.stored === false ? undefined : this.#storageOf(options.storage ?? kind, custom, options.codec),
+      stored:
+        kind.stored === false ? undefined : this.#storageOf(options.storage ?? kind, custom, options.codec),
       custom,
       conversion: options.conversion,
       converted: options.converted,
       schema: options.schema,
       decode: options.decode,
       companions: undefined,
+      terminating: false,
       extension: options.extension,
     };
     this.#resources.set(keyOf(kind.group, kind.version, kind.plural), resource);

@@ -45,6 +45,15 @@ export function methodNotSupported(resource: GroupResource, verb: string): Statu
   );
 }
 
+/** A create of a custom resource whose definition is being deleted. */
+export function definitionTerminating(resource: GroupResource): StatusError {
+  return new StatusError(
+    "MethodNotAllowed",
+    "create not allowed while custom resource definition is terminating",
+    { details: detailsOf(resource, undefined) },
+  );
+}
+
 export function alreadyExistsError(resource: GroupResource, name: string): StatusError {
   return new StatusError("AlreadyExists", `${qualified(resource)} "${name}" already exists`, {
     details: detailsOf(resource, name),

@@ -226,7 +226,7 @@ function run(target: Target, body: Json, old: KubeObject | undefined, uid: strin
     if (target.subresource !== undefined) subresource?.prepareUpdate?.(object, before, strategy);
     else kind.prepareUpdate?.(object, before, strategy);
     errors = [
-      ...validateMetadataUpdate(object, before),
+      ...validateMetadataUpdate(object, before, kind),
       ...((target.subresource === undefined
         ? kind.validateUpdate?.(object, before)
         : subresource?.validateUpdate?.(object, before)) ?? []),

@@ -86,6 +86,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
    * once more, so that clients are told each of its errors twice. True for the kinds that do not.
    */
   metadataErrorsOnce?: boolean;
+  /** Finalizers need not be qualified by a domain. */
+  looseFinalizers?: boolean;
   /** What every client of the kind is warned of. */
   deprecations?: readonly string[];
   /** The name is checked with this: returns error details, empty when valid. Default: DNS subdomain. */

@@ -18,7 +18,10 @@ import type { KubeObject, ObjectMeta, OwnerReference } from "./object.ts";
 const annotationsLimitBytes = 256 * 1024;
 const standardFinalizers = ["kubernetes", "orphan", "foregroundDeletion"];
 
-type NamedKind = Pick<KindDefinition, "namespaced" | "validateName"> & { group?: string; kind?: string };
+type NamedKind = Pick<KindDefinition, "namespaced" | "validateName" | "looseFinalizers"> & {
+  group?: string;
+  kind?: string;
+};
 
 /** Groups whose kinds upstream validates without the rule that finalizers are qualified. */
 const looseFinalizerGroups = [
@@ -51,17 +54,25 @@ export function validateMetadata(object: KubeObject, kind: NamedKind, path = "me
   } else if (namespace !== "") errors.push(forbidden(`${path}.namespace`, "not allowed on this type"));
   if ((metadata.generation ?? 0) < 0)
     errors.push(invalid(`${path}.generation`, metadata.generation, "must be greater than or equal to 0"));
+  return [...errors, ...partsOf(metadata, kind, path)];
+}
+
+function partsOf(metadata: ObjectMeta, kind: NamedKind, path: string): FieldError[] {
   const parts = validateMetadataParts(metadata, path);
   const loose =
-    looseFinalizerGroups.includes(kind.group ?? "") || (kind.group === "" && kind.kind === "Event");
-  return [
-    ...errors,
-    ...(loose ? parts.filter((each) => !each.field.startsWith(`${path}.finalizers[`)) : parts),
-  ];
+    kind.looseFinalizers === true ||
+    looseFinalizerGroups.includes(kind.group ?? "") ||
+    (kind.group === "" && kind.kind === "Event");
+  return loose ? parts.filter((each) => !each.field.startsWith(`${path}.finalizers[`)) : parts;
 }
 
 /** What an update must not change; the rest as on creation, without the name. */
-export function validateMetadataUpdate(object: KubeObject, old: KubeObject, path = "metadata"): FieldError[] {
+export function validateMetadataUpdate(
+  object: KubeObject,
+  old: KubeObject,
+  kind: NamedKind,
+  path = "metadata",
+): FieldError[] {
   const current = object.metadata;
   const before = old.metadata;
   const errors: FieldError[] = [];
@@ -87,7 +98,7 @@ export function validateMetadataUpdate(object: KubeObject, old: KubeObject, path
   ] as const)
     if (!deepEqual(current[field], before[field]))
       errors.push(invalid(`${path}.${field}`, timeOf(field, current[field]), "field is immutable"));
-  return [...errors, ...validateMetadataParts(current, path)];
+  return [...errors, ...partsOf(current, kind, path)];
 }
 
 /** Labels, annotations, owner references and finalizers. */

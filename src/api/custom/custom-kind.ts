@@ -11,6 +11,7 @@ import type { Schema } from "#kinds/schema.ts";
 import { formatAge } from "#kinds/time.ts";
 import { equalJson } from "#api/patch/json.ts";
 import { RuleSet } from "#api/cel/rule-set.ts";
+import { compareVersions } from "#api/discovery/documents.ts";
 import { applySchemaDefaults, decodeCustom } from "./decode-custom.ts";
 import type { CustomResourceDefinition, CustomVersion, PrinterColumn } from "./definition.ts";
 import { evaluateJsonPath, parseJsonPath } from "./json-path.ts";
@@ -45,6 +46,10 @@ export function customKind(crd: CustomResourceDefinition, version: CustomVersion
     namespaced: scope === "Namespaced",
     schemaName: "",
     verbs,
+    looseFinalizers: true,
+    ...(version.deprecated === true
+      ? { deprecations: [version.deprecationWarning ?? deprecationOf(crd, version.name)] }
+      : {}),
     unconditionalUpdate: false,
     applyDefaults(object: KubeObject) {
       applySchemaDefaults(object, schema);
@@ -74,6 +79,18 @@ export function customKind(crd: CustomResourceDefinition, version: CustomVersion
     resetFields: hasStatus ? ["status"] : [],
   };
   return { kind, schema, decode: (value) => decodeCustom(value, schema) };
+}
+
+/** What is said of a deprecated version without a text of its own. Names the newest version to go to. */
+function deprecationOf(
+  { spec: { group, names, versions } }: CustomResourceDefinition,
+  version: string,
+): string {
+  const newer = versions
+    .filter((each) => each.served && each.deprecated !== true && compareVersions(each.name, version) > 0)
+    .toSorted((left, right) => compareVersions(right.name, left.name));
+  const use = newer[0] === undefined ? "" : `; use ${group}/${newer[0].name} ${names.kind}`;
+  return `${group}/${version} ${names.kind} is deprecated${use}`;
 }
 
 function subresourcesOf(

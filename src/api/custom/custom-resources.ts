@@ -15,7 +15,7 @@ import type { ResourceRegistry, StoredResource } from "#api/registry.ts";
 import type { WebhookClient } from "#api/webhooks/webhook-client.ts";
 import { cleanupFinalizer, isEstablished } from "./definition.ts";
 import type { CustomResourceDefinition } from "./definition.ts";
-import { planCrdStatus } from "./plan-status.ts";
+import { planCrdStatus, planDeletionStatus } from "./plan-status.ts";
 import { servedVersions } from "./served-versions.ts";
 import { WebhookConversion } from "./webhook-conversion.ts";
 
@@ -197,6 +197,10 @@ export class CustomResources {
     const finalizers = crd.metadata.finalizers ?? [];
     if (!finalizers.includes(cleanupFinalizer)) return;
     const { group, names, versions } = crd.spec;
+    for (const each of versions) {
+      const served = this.#registry.find(group, each.name, names.plural);
+      if (served !== undefined && this.#served.has(name)) served.terminating = true;
+    }
     const storage = versions.find((each) => each.storage)?.name ?? "";
     // In the storage version nothing has to be converted in order to go.
     const resource =
@@ -209,6 +213,8 @@ export class CustomResources {
         const place = entry.namespace === "" ? "" : `/namespaces/${entry.namespace}`;
         await this.#request("DELETE", `${base}${place}/${crd.spec.names.plural}/${entry.name}`);
       }
+      const status = planDeletionStatus(crd, timestamp(this.#clock.nowMs()));
+      if (status !== undefined) await this.#patch(`${definitionsPath}/${name}/status`, { status });
       // Objects with finalizers take their time.
       this.#tryAgain(name);
       return;

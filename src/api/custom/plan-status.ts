@@ -3,6 +3,7 @@
  * served (the naming and establishing controllers of upstream's apiextensions server, as a function).
  */
 import { cloneJson, equalJson } from "#api/patch/json.ts";
+import { approvalOf } from "./approval.ts";
 import { conditionOf } from "./definition.ts";
 import type { CrdCondition, CustomNames, CustomResourceDefinition } from "./definition.ts";
 
@@ -44,8 +45,44 @@ export function planCrdStatus(
         },
     now,
   );
+  const approval = approvalCondition(crd);
+  if (approval !== undefined) conditions = withCondition(conditions, approval, now);
   const status = { ...before, conditions, acceptedNames: accepted };
   return equalJson(status, before) ? undefined : cloneJson(status);
+}
+
+/** Whether a definition in a group of the community says where it was approved. */
+function approvalCondition({ metadata, spec }: CustomResourceDefinition): CrdCondition | undefined {
+  const approval = approvalOf(spec.group, metadata.annotations);
+  if (approval === undefined) return undefined;
+  const reasons = {
+    missing: "MissingAnnotation",
+    invalid: "InvalidAnnotation",
+    bypassed: "UnapprovedAnnotation",
+    approved: "ApprovedAnnotation",
+  };
+  return {
+    type: "KubernetesAPIApprovalPolicyConformant",
+    status: approval.state === "approved" ? "True" : "False",
+    reason: reasons[approval.state],
+    message: approval.message,
+  };
+}
+
+/** The new status of a definition whose objects are being deleted, or undefined where nothing changes. */
+export function planDeletionStatus(
+  crd: CustomResourceDefinition,
+  now: string,
+): CustomResourceDefinition["status"] {
+  const before = crd.status ?? {};
+  const inProgress: CrdCondition = {
+    type: "Terminating",
+    status: "True",
+    reason: "InstanceDeletionInProgress",
+    message: "CustomResource deletion is in progress",
+  };
+  const status = { ...before, conditions: withCondition(before.conditions ?? [], inProgress, now) };
+  return equalJson(status, before) ? undefined : status;
 }
 
 function acceptNames(

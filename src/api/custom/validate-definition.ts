@@ -6,6 +6,7 @@ import type { Schema } from "#kinds/schema.ts";
 import { dns1035LabelErrors, dnsSubdomainErrors } from "#kinds/names.ts";
 import { reviewVersionErrors, webhookClientErrors } from "#kinds/webhooks.ts";
 import { equalJson } from "#api/patch/json.ts";
+import { approvalAnnotation, approvalOf } from "./approval.ts";
 import type { CustomNames, CustomResourceDefinition, CustomVersion, PrinterColumn } from "./definition.ts";
 import { isEstablished } from "./definition.ts";
 import { parseJsonPath } from "./json-path.ts";
@@ -42,9 +43,23 @@ export function validateDefinition(
   errors.push(...validateNames(names));
   errors.push(...validateHoisted(spec.versions ?? [], isStored));
   errors.push(...validateConversion(spec.conversion ?? { strategy: "None" }));
+  errors.push(...validateApproval(crd, old));
   if (crd.status !== undefined)
     errors.push(...validateStoredVersions(crd.status.storedVersions ?? [], spec.versions ?? []));
   return errors;
+}
+
+/** What was stored without approval may stay so. */
+function validateApproval(crd: CustomResourceDefinition, old?: CustomResourceDefinition): FieldError[] {
+  const { annotations } = crd.metadata;
+  const approval = approvalOf(crd.spec?.group ?? "", annotations);
+  const before = old === undefined ? undefined : approvalOf(old.spec.group, old.metadata.annotations);
+  if (approval === undefined || approval.state === before?.state) return [];
+  const at = `metadata.annotations[${approvalAnnotation}]`;
+  if (approval.state === "missing") return [required(at, approval.message)];
+  return approval.state === "invalid"
+    ? [invalid(at, annotations?.[approvalAnnotation], approval.message)]
+    : [];
 }
 
 /** What an update may not change: names and scope once the definition is served. */

@@ -19,6 +19,7 @@ import type { UpdateDecision } from "../storage/object-store.ts";
 import {
   badRequest,
   conflictError,
+  definitionTerminating,
   generatedNameConflict,
   modifiedMessage,
   unclassifiedError,
@@ -42,6 +43,7 @@ export function expectedKind(resource: Resource): ExpectedKind {
 
 export async function createObject(core: ApiCore, request: ResourceRequest): Promise<Answer> {
   const { resource } = request;
+  if (resource.terminating) throw definitionTerminating(resource.groupResource);
   const options = readWriteOptions("CreateOptions", request.http, request.query);
   const object = decodeObject(
     request.http,
@@ -318,7 +320,7 @@ function prepareUpdate(
       },
     ]);
   }
-  const errors: FieldError[] = validateMetadataUpdate(object, live);
+  const errors: FieldError[] = validateMetadataUpdate(object, live, kind);
   if (kind.metadataErrorsOnce !== true) errors.push(...errors);
   const found =
     subresource === undefined
