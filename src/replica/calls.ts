@@ -6,7 +6,7 @@ import type { NodeId } from "#raft/types.ts";
 import { stoppedError, timeoutError } from "./errors.ts";
 import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
-import type { PeerTransport } from "./ports.ts";
+import type { PeerTransport, Reply } from "./ports.ts";
 
 type Handler = (from: NodeId, body: Uint8Array) => Promise<Uint8Array> | Uint8Array;
 
@@ -41,11 +41,7 @@ export class Calls {
     });
   }
 
-  async serve(
-    from: NodeId,
-    frame: Frame & { type: "call" },
-    reply: (frame: Uint8Array) => void,
-  ): Promise<void> {
+  async serve(from: NodeId, frame: Frame & { type: "call" }, reply: Reply): Promise<void> {
     const { id, method, body } = frame;
     try {
       const handler = this.#handlers[method];

@@ -16,6 +16,7 @@ import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
 import { HistoryKeeper } from "./history-keeper.ts";
 import { formatMemberId, newMemberId, parseMemberId } from "./member-id.ts";
+import type { Reply } from "./ports.ts";
 import type { Replica } from "./replica.ts";
 import { bestStandby } from "./role-candidates.ts";
 import type { RoleChange, RoleView } from "./roles.ts";
@@ -141,7 +142,7 @@ export class Governor {
     this.#history.tick();
   }
 
-  onFrame(_from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void {
+  onFrame(_from: NodeId, frame: Frame, reply: Reply): void {
     if (frame.type !== "report") return;
     const report = JSON.parse(frame.text) as Report;
     if (report.term < this.#replica.raftStatus.hardState.term && this.replicates) return;

@@ -29,6 +29,8 @@ export class ManualWorld {
   readonly machines: Machine[] = [];
   /** Machines that hear and are heard by nobody. */
   readonly isolated = new Set<number>();
+  /** Machines whose answers don't fit into what waits for their peers. */
+  readonly unanswering = new Set<number>();
   readonly #options: Partial<ReplicaNodeOptions>;
   readonly #timers: { atMs: number; order: number; callback: () => void }[] = [];
   #nowMs = 1_000_000;
@@ -214,9 +216,11 @@ export class ManualWorld {
     this.clock.setTimer(1, () => {
       const { events } = this.machines[to] as Machine;
       const sender = this.machines[from] as Machine;
-      events?.onFrame(parseMemberId(sender.member.id), frame, (reply) =>
-        this.#deliver(to, from, Uint8Array.from(reply)),
-      );
+      events?.onFrame(parseMemberId(sender.member.id), frame, (reply) => {
+        if (this.unanswering.has(to)) return false;
+        this.#deliver(to, from, Uint8Array.from(reply));
+        return true;
+      });
     });
   }
 }

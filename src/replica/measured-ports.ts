@@ -90,8 +90,10 @@ function measuredTransport(transport: PeerTransport, meter: ReplicaMeter): PeerT
         onFrame(from, frame, reply) {
           meter.peer(formatMemberId(from)).receivedBytes += frame.length;
           events.onFrame(from, frame, (answer) => {
-            sent(from, answer);
-            reply(answer);
+            const taken = reply(answer);
+            if (taken) sent(from, answer);
+            else meter.peer(formatMemberId(from)).sendFailures++;
+            return taken;
           });
         },
         onUnreachable: (peer) => events.onUnreachable(peer),

@@ -20,11 +20,13 @@ import { StatusError } from "#base/errors.ts";
 import type { Leases } from "#base/leases.ts";
 import { remoteLeases, runLeaseCall } from "#base/leases.ts";
 import type { NodeId } from "#raft/types.ts";
-import { BackendClient, BackendServer } from "./backend-session.ts";
+import { BackendClient } from "./backend-client.ts";
+import { BackendServer } from "./backend-server.ts";
 import { noLeaderError } from "./errors.ts";
 import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
 import type { Governor } from "./governor.ts";
+import type { Reply } from "./ports.ts";
 import type { Replica } from "./replica.ts";
 
 const silenceMs = 5000;
@@ -126,7 +128,7 @@ export class NodeBackend implements Backend {
     }
   }
 
-  onFrame(from: NodeId, frame: Frame & { type: "session" }, reply: (frame: Uint8Array) => void): void {
+  onFrame(from: NodeId, frame: Frame & { type: "session" }, reply: Reply): void {
     if (frame.toServer) this.#serve(from, frame, reply);
     else if (this.#session?.number === frame.session && this.#session.helper === from) {
       if (frame.body.length === 0) this.onPeerLost(from);
@@ -195,10 +197,14 @@ export class NodeBackend implements Backend {
     session?.client.fail(error);
   }
 
-  #serve(from: NodeId, frame: Frame & { type: "session" }, reply: (frame: Uint8Array) => void): void {
+  #serve(from: NodeId, frame: Frame & { type: "session" }, reply: Reply): void {
     const { session } = frame;
     const key = `${from}/${session}`;
     let served = this.#served.get(key);
+    if (served?.server.closed === true) {
+      this.#served.delete(key);
+      served = undefined;
+    }
     // The first byte of a first message is its number, 1: others belong to a session that is no more.
     if (served === undefined && (frame.body[0] !== 1 || !this.#replicates())) {
       reply(encodeFrame({ type: "session", session, toServer: false, body: new Uint8Array(0) }));
@@ -207,10 +213,7 @@ export class NodeBackend implements Backend {
     const { clock } = this.#replica.ports;
     if (served === undefined) {
       const server = new BackendServer(this, {
-        send: (body) => {
-          reply(encodeFrame({ type: "session", session, toServer: false, body }));
-          return true;
-        },
+        send: (body) => reply(encodeFrame({ type: "session", session, toServer: false, body })),
         later: (flush) => void clock.setTimer(0, flush),
       });
       this.#served.set(key, (served = { server, heardMs: 0 }));

@@ -12,6 +12,7 @@ import type { Calls } from "./calls.ts";
 import type { Frame } from "./frames.ts";
 import { decodeFrame, encodeFrame } from "./frames.ts";
 import { formatMemberId } from "./member-id.ts";
+import type { Reply } from "./ports.ts";
 import type { Proposals } from "./proposals.ts";
 import { ForwardedOnce } from "./proposals.ts";
 import { Refusals } from "./refusals.ts";
@@ -30,7 +31,7 @@ interface Receivers {
   /** A proposal of `from`. Returns false when this replica can't take it now. */
   propose(from: NodeId, data: Uint8Array): boolean;
   /** Frames that the core does not know. */
-  onOther(from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void;
+  onOther(from: NodeId, frame: Frame, reply: Reply): void;
   askTurn(): void;
   /** What a peer sent is well-formed and can't be true here: this replica can't go on. */
   onError(error: Error): void;
@@ -49,7 +50,7 @@ export class PeerFrames {
     this.#refusals = new Refusals(receivers.clock, receivers.logger);
   }
 
-  receive(from: NodeId, bytes: Uint8Array, reply: (frame: Uint8Array) => void): void {
+  receive(from: NodeId, bytes: Uint8Array, reply: Reply): void {
     const { clock, state } = this.#to;
     if (this.#closed || state.isStranger(from)) return;
     this.heardMs.set(from, clock.monotonicMs());
@@ -74,7 +75,7 @@ export class PeerFrames {
     this.#closed = true;
   }
 
-  #pass(from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void {
+  #pass(from: NodeId, frame: Frame, reply: Reply): void {
     const { proposals, calls } = this.#to;
     switch (frame.type) {
       case "raft":
@@ -137,7 +138,7 @@ export class PeerFrames {
     }
   }
 
-  #onForward(from: NodeId, frame: Frame & { type: "forward" }, reply: (frame: Uint8Array) => void): void {
+  #onForward(from: NodeId, frame: Frame & { type: "forward" }, reply: Reply): void {
     const { role, term } = this.#to.node.raft;
     const leads = role === "leader" && term === frame.term;
     if (leads && !this.#forwarded.take(frame.term, frame.floor, frame.data)) return;

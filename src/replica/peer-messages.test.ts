@@ -26,11 +26,7 @@ async function lied(
   const { log, confState } = world.node(1).replica;
   const { term } = world.node(0).replica.leadership;
   const message = tell(victim, leader, term, log.lastIndex, confState.voters);
-  world.machines[1]?.events?.onFrame(
-    leader,
-    encodeFrame({ type: "raft", messages: [message] }),
-    () => undefined,
-  );
+  world.machines[1]?.events?.onFrame(leader, encodeFrame({ type: "raft", messages: [message] }), () => false);
   await world.run(2000);
   assert.equal(world.node(1).replica.stopped, true);
   assert.deepEqual([world.machines[0]?.fatal, world.machines[2]?.fatal], [[], []]);
@@ -91,7 +87,7 @@ test("frames that can't be read, in part or as a whole, are refused", async () =
     encodeFrame({ type: "report", text: "{" }),
     encodeFrame({ type: "session", session: 1, toServer: true, body: Uint8Array.from([1, 0, 255]) }),
   ];
-  for (const frame of frames) world.machines[0]?.events?.onFrame(99, frame, () => undefined);
+  for (const frame of frames) world.machines[0]?.events?.onFrame(99, frame, () => false);
   await world.run(1000);
   assert.deepEqual(world.machines[0]?.fatal, []);
   assert.equal(world.leader(), 0);
@@ -133,11 +129,7 @@ test("malformed messages of a peer are refused, and the replica goes on", async 
     { type: "heartbeat", to: victim, from: 77, term: term + 1 },
   ];
   for (const message of faulty) {
-    world.machines[0]?.events?.onFrame(
-      peer,
-      encodeFrame({ type: "raft", messages: [message] }),
-      () => undefined,
-    );
+    world.machines[0]?.events?.onFrame(peer, encodeFrame({ type: "raft", messages: [message] }), () => false);
   }
   await world.run(100);
   assert.deepEqual(world.machines[0]?.fatal, []);

@@ -188,8 +188,7 @@ export class TlsTransport implements PeerTransport {
           line.open = true;
           line.retryMs = minRetryMs;
         },
-        onFrame: (frame) =>
-          this.#events?.onFrame(line.peer.id, frame, (reply) => void connection.send(reply)),
+        onFrame: (frame) => this.#events?.onFrame(line.peer.id, frame, (reply) => connection.send(reply)),
         onClose: (reason) => {
           clearTimeout(opening);
           this.#onLineClosed(line, connection, reason);
@@ -265,7 +264,7 @@ export class TlsTransport implements PeerTransport {
           this.#learnAddress(greeting);
         },
         onFrame: (frame) => {
-          if (from !== undefined) this.#events?.onFrame(from, frame, (reply) => void connection.send(reply));
+          if (from !== undefined) this.#events?.onFrame(from, frame, (reply) => connection.send(reply));
         },
         onClose: () => this.#incoming.delete(connection),
       },

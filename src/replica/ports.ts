@@ -41,9 +41,12 @@ export interface Peer {
   name?: string;
 }
 
+/** Answers over the connection on which the question came. Returns false when the frame was dropped: it is gone, or its queue is full. */
+export type Reply = (frame: Uint8Array) => boolean;
+
 export interface PeerTransportEvents {
-  /** A frame from a peer. `reply` answers over the same connection; it does nothing when that is gone. */
-  onFrame(from: NodeId, frame: Uint8Array, reply: (frame: Uint8Array) => void): void;
+  /** A frame from a peer. */
+  onFrame(from: NodeId, frame: Uint8Array, reply: Reply): void;
   /** The connection that this side made to the peer was lost (or could not be made). Frames in flight may be lost too. */
   onUnreachable(peer: NodeId): void;
 }

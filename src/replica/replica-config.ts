@@ -5,6 +5,7 @@ import type { NodeId, RaftStorage } from "#raft/types.ts";
 import type { FormatRange } from "#store/format.ts";
 import { supportedFormats } from "#store/format.ts";
 import type { Frame } from "./frames.ts";
+import type { Reply } from "./ports.ts";
 import type { ReplicaTiming } from "./types.ts";
 
 export interface ReplicaConfig {
@@ -36,7 +37,7 @@ export const defaultConfig = {
 /** What the parts around the core (governor, sessions) add to it. */
 export interface ReplicaHooks {
   /** Frames that the core does not know. */
-  onFrame(from: NodeId, frame: Frame, reply: (frame: Uint8Array) => void): void;
+  onFrame(from: NodeId, frame: Frame, reply: Reply): void;
   onPeerLost(peer: NodeId): void;
   onTick(): void;
   /** The cluster's membership, or this replica's view of who leads, has changed. */

@@ -224,6 +224,29 @@ test("eight nodes are three voters, three standbys and two spares; a spare serve
   await world.during(spare.backend.transact(put("/s2")));
 });
 
+test("a spare whose helper's answers don't get through hears of it within seconds, and is served again afterwards", async () => {
+  const world = new ManualWorld(4, { targets: { voters: 1, standbys: 0 } });
+  world.bootstrap();
+  await world.until(() => world.leader() === 0, "the leader");
+  const spare = await world.join();
+  await world.run(2000);
+  const watch = new Recording(spare.backend, "/s");
+  await world.during(spare.backend.transact(put("/s")));
+  world.unanswering.add(0);
+  const since = world.clock.monotonicMs();
+  const [read, written] = await world.during(
+    Promise.allSettled([spare.backend.range({ key: "/s" }), spare.backend.transact(put("/s"))]),
+  );
+  assert.match(String(read.status === "rejected" && read.reason), /connection to the datastore was lost/);
+  // What became of the write is not known.
+  assert.match(String(written.status === "rejected" && written.reason), /timed out/);
+  assert.ok(world.clock.monotonicMs() - since <= 7000);
+  assert.ok(watch.error !== undefined);
+  world.unanswering.delete(0);
+  await world.during(spare.backend.transact(put("/s")));
+  assert.equal((await world.during(spare.backend.range({ key: "/s" }))).kvs[0]?.version, 3);
+});
+
 for (const [asked, offset] of [
   ["itself", 0],
   ["another", 1],

@@ -6,7 +6,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { FatalError, StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
-import { BackendServer } from "./backend-session.ts";
+import { BackendServer } from "./backend-server.ts";
 import { InterruptibleReplica } from "./interruptible-replica.ts";
 import type { ReplicaSettings } from "./open-replica.ts";
 import { openReplica } from "./open-replica.ts";

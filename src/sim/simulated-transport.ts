@@ -118,7 +118,9 @@ export class SimulatedTransport implements PeerTransport {
       receive: (from, frame, reply) =>
         this.#user.now(() =>
           this.#events?.onFrame(from, frame, (answer) => {
-            if (this.#user.isAlive()) reply(answer);
+            if (!this.#user.isAlive()) return false;
+            reply(answer);
+            return true;
           }),
         ),
       unreachable: (peer) =>

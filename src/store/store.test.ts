@@ -259,3 +259,27 @@ function normalize(value: unknown): unknown {
     JSON.stringify(value, (_, each: unknown) => (each instanceof Uint8Array ? [...each] : each)),
   ) as unknown;
 }
+
+test("a step through the history of large values is short, and ends with a whole revision", () => {
+  const store = new MemoryStateDirectory().open();
+  const two = (at: number): Transaction => ({
+    compare: [],
+    success: ["a", "b"].map((key) => ({ type: "put", key: `${key}${at}`, value: new Uint8Array(300_000) })),
+    failure: [],
+  });
+  applyAll(
+    store,
+    Array.from({ length: 20 }, (_, at) => two(at)),
+  );
+  const all = { key: "\0", end: "\0" };
+  let [next, steps, seen] = [2, 0, 0];
+  for (; next <= store.revision; steps++) {
+    const { events, upTo } = store.events(all, next, 1000);
+    assert.ok(events.length <= 4, `${events.length} events of 300 kB`);
+    assert.ok(events.every(({ kv }) => kv.modRevision >= next && kv.modRevision <= upTo));
+    seen += events.length;
+    next = upTo + 1;
+  }
+  assert.equal(seen, 40);
+  assert.equal(steps, 10);
+});

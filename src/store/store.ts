@@ -68,6 +68,8 @@ const checksumScratch = new ByteWriter(4096);
 
 /** At most this many revisions are looked through in one step of watch history. */
 const historySpan = 10_000;
+/** Such a step ends after the revision with which its values come to this. */
+const historyStepBytes = 1 << 20;
 
 const emptyPosition: StorePosition = {
   index: 0,
@@ -238,13 +240,20 @@ export class Store implements TransactionState, WatchHistory {
     let upTo = Math.min(this.revision, fromRevision + historySpan - 1);
     const rows = this.#changes(request, fromRevision, upTo);
     const events: WatchEvent[] = [];
+    let bytes = 0;
     for (const row of rows) {
       const last = events.at(-1)?.kv.modRevision;
-      if (events.length >= limit && last !== undefined && row.revision !== last) {
+      if (
+        (events.length >= limit || bytes >= historyStepBytes) &&
+        last !== undefined &&
+        row.revision !== last
+      ) {
         upTo = last;
         break;
       }
-      events.push(this.#toEvent(row));
+      const event = this.#toEvent(row);
+      bytes += event.kv.value.length + (event.previous?.value.length ?? 0);
+      events.push(event);
     }
     return { events, upTo };
   }
