@@ -193,6 +193,20 @@ test("a watch shows every change in its version, in order", async () => {
   await call("DELETE", `${v1}/s`);
 });
 
+test("a watch whose changes can't be converted says so and ends", async () => {
+  const [event] = await events(v2, 1, async () => {
+    hook.answer = (response) => ({ ...response, result: { status: "Failure", message: "not now" } });
+    await call("POST", v1, address("v1", "e", { host: "h", port: 1 }));
+  });
+  hook.answer = (response) => response;
+  assert.equal(event?.type, "ERROR");
+  assert.equal(
+    (event.object as unknown as { message: string }).message,
+    "conversion webhook for example.com/v1, Kind=Address failed: not now",
+  );
+  await call("DELETE", `${v1}/e`);
+});
+
 test("only labels and annotations of the metadata are the webhook's", async () => {
   hook.answer = (response) => {
     const [object] = response["convertedObjects"] as KubeObject[];

@@ -1,6 +1,6 @@
 /** Validation of a CustomResourceDefinition, in upstream's order and texts (apiextensions, validation). */
 import { goStrings } from "#kinds/go-syntax.ts";
-import { forbidden, invalid, notSupported, required } from "#kinds/field-error.ts";
+import { duplicate, forbidden, invalid, notSupported, required, tooMany } from "#kinds/field-error.ts";
 import type { FieldError } from "#kinds/field-error.ts";
 import type { Schema } from "#kinds/schema.ts";
 import { dns1035LabelErrors, dnsSubdomainErrors } from "#kinds/names.ts";
@@ -345,6 +345,9 @@ function validateColumns(columns: readonly PrinterColumn[] | undefined, path: st
   return errors;
 }
 
+/** Upstream's limit for one version. */
+const selectableFieldsMax = 8;
+
 function validateSelectableFields(version: CustomVersion, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const { selectableFields, schema } = version;
@@ -357,6 +360,7 @@ function validateSelectableFields(version: CustomVersion, path: string): FieldEr
         "selectableFields may only be set when version.schema.openAPIV3Schema is not included",
       ),
     ];
+  const paths = new Set<string>();
   for (const [index, { jsonPath }] of selectableFields.entries()) {
     const at = `${path}[${index}].jsonPath`;
     if ((jsonPath ?? "") === "") {
@@ -379,6 +383,9 @@ function validateSelectableFields(version: CustomVersion, path: string): FieldEr
       );
     else if (jsonPath.startsWith(".metadata"))
       errors.push(invalid(at, jsonPath, "must not point to fields in metadata"));
+    else if (paths.has(jsonPath)) errors.push(duplicate(at, jsonPath));
+    paths.add(jsonPath);
   }
+  if (paths.size > selectableFieldsMax) errors.push(tooMany(path, paths.size, selectableFieldsMax));
   return errors;
 }

@@ -150,12 +150,12 @@ function checkListType(schema: Schema, path: string, errors: FieldError[]): void
         : invalid(`${path}.x-kubernetes-list-type`, listType, detail),
     );
   }
+  if ((listType === "set" || listType === "map") && items?.nullable === true)
+    errors.push(
+      forbidden(`${path}.items.nullable`, `cannot be nullable when x-kubernetes-list-type is ${listType}`),
+    );
   if (listType === "set" && items !== undefined) {
     const detail = "as item of a list with x-kubernetes-list-type=set";
-    if (items.nullable === true)
-      errors.push(
-        forbidden(`${path}.items.nullable`, "cannot be nullable when x-kubernetes-list-type is set"),
-      );
     if (items.type === "object" && items["x-kubernetes-map-type"] !== "atomic")
       errors.push(
         invalid(
@@ -219,6 +219,13 @@ function checkMapList(
         required(
           `${path}.items.properties[${key}].default`,
           "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
+        ),
+      );
+    if (property.nullable === true)
+      errors.push(
+        forbidden(
+          `${path}.items.properties[${key}].nullable`,
+          "this property is in x-kubernetes-list-map-keys, so it cannot be nullable",
         ),
       );
   }
