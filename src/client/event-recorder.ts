@@ -1,8 +1,8 @@
 /**
  * Records Kubernetes events (core/v1) the way client-go correlates them: the same event again raises the
  * count of the stored one; many similar ones (same object and reason, different messages) within ten
- * minutes become one combined event; a source that floods one object is limited. Events are best
- * effort: a failure is logged and forgotten.
+ * minutes become one combined event; a source that floods one object is limited to 25 and then one in five
+ * minutes, but what is not sent is counted. Events are best effort: a failure is logged and forgotten.
  */
 import { StatusError } from "#base/errors.ts";
 import type { Clock, Logger } from "#base/ports.ts";
@@ -44,11 +44,20 @@ const sendLimit = 1000;
 
 const events = { group: "", version: "v1", plural: "events" };
 
-interface Sent {
+/** An event as it should stand in the store. */
+interface Observed {
+  target: EventTarget;
+  type: string;
+  reason: string;
+  message: string;
   name: string;
-  namespace: string;
+  /** Also counts what the limit kept from being sent. */
   count: number;
-  firstTimestamp: string;
+  firstMs: number;
+  lastMs: number;
+  isStored: boolean;
+  /** A send waits; it will tell of what comes until then. */
+  isWaiting: boolean;
 }
 
 interface Similar {
@@ -74,7 +83,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
 
 class CorrelatingRecorder implements EventRecorder {
   readonly #options: EventRecorderOptions;
-  readonly #sent = new Map<string, Sent>();
+  readonly #observed = new Map<string, Observed>();
   readonly #similar = new Map<string, Similar>();
   readonly #tokens = new Map<string, { left: number; atMs: number }>();
   #sending: Promise<void> = Promise.resolve();
@@ -87,26 +96,21 @@ class CorrelatingRecorder implements EventRecorder {
 
   event(target: EventTarget, type: "Normal" | "Warning", reason: string, message: string): void {
     const nowMs = this.#options.clock.nowMs();
-    const who = [
-      target.kind,
-      target.namespace,
-      target.name,
-      target.uid,
-      target.apiVersion,
-      target.fieldPath,
-    ].join("/");
+    const who = [target.kind, target.namespace, target.name, target.uid, target.apiVersion].join("/");
     const similar = `${who}/${type}/${reason}`;
     const combined = this.#isFlood(similar, message, nowMs);
     const text = combined ? `(combined from similar events): ${message}` : message;
-    const key = combined ? similar : `${similar}/${message}`;
-    if (!this.#allow(who, nowMs)) return;
+    const key = combined ? similar : `${similar}/${target.fieldPath ?? ""}/${message}`;
+    const observed = this.#observe(key, target, type, reason, text, nowMs);
+    if (!this.#allow(who, nowMs) || observed.isWaiting) return;
     if (this.#pending >= sendLimit) {
       this.#options.logger.warn("an event is dropped: too many wait", { reason, name: target.name });
       return;
     }
     this.#pending++;
+    observed.isWaiting = true;
     this.#sending = this.#sending
-      .then(() => this.#send(key, target, type, reason, text, nowMs))
+      .then(() => this.#send(observed))
       .finally(() => {
         this.#pending--;
       });
@@ -141,66 +145,82 @@ class CorrelatingRecorder implements EventRecorder {
     return true;
   }
 
-  async #send(
+  #observe(
     key: string,
     target: EventTarget,
     type: string,
     reason: string,
     message: string,
     nowMs: number,
-  ): Promise<void> {
+  ): Observed {
+    const known = this.#observed.get(key);
+    const unique = (BigInt(nowMs) * 1_000_000n + BigInt(this.#sequence++ % 1_000_000)).toString(16);
+    const observed = known ?? {
+      target,
+      type,
+      reason,
+      message,
+      name: `${target.name}.${unique}`,
+      count: 0,
+      firstMs: nowMs,
+      lastMs: nowMs,
+      isStored: false,
+      isWaiting: false,
+    };
+    observed.count++;
+    observed.lastMs = nowMs;
+    observed.message = message;
+    remember(this.#observed, key, observed);
+    return observed;
+  }
+
+  async #send(observed: Observed): Promise<void> {
+    observed.isWaiting = false;
     try {
-      const known = this.#sent.get(key);
-      if (known !== undefined && (await this.#raise(known, message, nowMs))) return;
-      remember(this.#sent, key, await this.#create(target, type, reason, message, nowMs));
+      if (observed.isStored && (await this.#raise(observed))) return;
+      await this.#create(observed);
+      observed.isStored = true;
     } catch (error) {
+      const { reason } = observed;
       this.#options.logger.debug("an event was not recorded", { reason, error: (error as Error).message });
     }
   }
 
   /** False when the stored event is gone. */
-  async #raise(known: Sent, message: string, nowMs: number): Promise<boolean> {
-    const patch = { count: known.count + 1, lastTimestamp: timestamp(nowMs), message };
+  async #raise({ target, name, count, lastMs, message }: Observed): Promise<boolean> {
+    const patch = { count, lastTimestamp: timestamp(lastMs), message };
     try {
-      await this.#options.client.patch(events, known.namespace, known.name, "strategic", patch);
+      await this.#options.client.patch(events, namespaceOf(target), name, "strategic", patch);
     } catch (error) {
       if (error instanceof StatusError && error.code === 404) return false;
       throw error;
     }
-    known.count++;
     return true;
   }
 
-  async #create(
-    target: EventTarget,
-    type: string,
-    reason: string,
-    message: string,
-    nowMs: number,
-  ): Promise<Sent> {
+  async #create({ target, type, reason, message, name, count, firstMs, lastMs }: Observed): Promise<void> {
     const { client, component, host } = this.#options;
-    const namespace = target.namespace ?? "default";
-    const at = timestamp(nowMs);
-    const unique = (BigInt(nowMs) * 1_000_000n + BigInt(this.#sequence++ % 1_000_000)).toString(16);
-    const name = `${target.name}.${unique}`;
     await client.create(events, {
       apiVersion: "v1",
       kind: "Event",
-      metadata: { name, namespace },
+      metadata: { name, namespace: namespaceOf(target) },
       involvedObject: { ...target },
       reason,
       message,
       source: { component, ...(host === undefined ? {} : { host }) },
-      firstTimestamp: at,
-      lastTimestamp: at,
-      count: 1,
+      firstTimestamp: timestamp(firstMs),
+      lastTimestamp: timestamp(lastMs),
+      count,
       type,
       eventTime: null,
       reportingComponent: component,
       reportingInstance: host ?? "",
     });
-    return { name, namespace, count: 1, firstTimestamp: at };
   }
+}
+
+function namespaceOf(target: EventTarget): string {
+  return target.namespace ?? "default";
 }
 
 function timestamp(nowMs: number): string {
