@@ -25,6 +25,14 @@ test("Kubernetes's libraries", () => {
     "ip('192.0.2.1').family() == 4 && isIP('::1') && !isIP('1.2.3')",
     "cidr('10.0.0.0/8').containsIP('10.1.2.3') && cidr('10.0.0.0/8').prefixLength() == 8",
     "quantity('1Gi').isGreaterThan(quantity('1G')) && isQuantity('50m') && !isQuantity('x')",
+    "quantity('50k') == quantity('50000') && quantity('1') != quantity('2')",
+    "ip('10.0.0.1') == ip('10.0.0.1') && ip.isCanonical('10.0.0.1') && !ip.isCanonical('::0')",
+    "cidr('10.1.0.0/8').masked() == cidr('10.0.0.0/8')",
+    "format.dns1123Label().validate('abc') == optional.none()",
+    "format.named('dns1123Label').value().validate('A_').value().size() > 0",
+    "format.named('nothing') == optional.none() && optional.of([1]) == optional.of([1])",
+    "b'a' < b'b' && b'b' >= b'b'",
+    "{'a': 1} != null",
     "quantity('1500m').add(quantity('500m')).compareTo(quantity('2')) == 0",
   ];
   for (const text of truths) assert.equal(evaluate(text), true, text);

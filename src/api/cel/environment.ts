@@ -10,6 +10,7 @@ import { registerLists } from "./library-lists.ts";
 import { registerQuantities } from "./library-quantities.ts";
 import { registerStrings } from "./library-strings.ts";
 import { registerUrls } from "./library-urls.ts";
+import { registerOptionals } from "./optional.ts";
 import type { SyntaxNode } from "./syntax-tree.ts";
 
 let plain: Environment | undefined;
@@ -25,6 +26,7 @@ export function newEnvironment(): Environment {
     registerAddresses(plain);
     registerQuantities(plain);
     registerFormats(plain);
+    registerOptionals(plain);
   }
   return plain.clone();
 }
@@ -36,6 +38,8 @@ export function environmentFor(variables: readonly string[]): Environment {
   if (environment === undefined) {
     environment = newEnvironment();
     for (const name of variables) environment.registerVariable(name, "dyn");
+    // Without types, objects are maps here.
+    environment.registerOperator("map == null", () => false);
     environments.set(key, environment);
   }
   return environment;

@@ -16,6 +16,10 @@ export function registerStrings(environment: Environment): void {
       "string.replace(string, string, int): string",
       (text: string, from: string, to: string, times: bigint) => replaceTimes(text, from, to, Number(times)),
     )
+    .registerOperator("bytes < bytes", (left: Uint8Array, right: Uint8Array) => compare(left, right) < 0)
+    .registerOperator("bytes <= bytes", (left: Uint8Array, right: Uint8Array) => compare(left, right) <= 0)
+    .registerOperator("bytes > bytes", (left: Uint8Array, right: Uint8Array) => compare(left, right) > 0)
+    .registerOperator("bytes >= bytes", (left: Uint8Array, right: Uint8Array) => compare(left, right) >= 0)
     .registerFunction("string.reverse(): string", (text: string) => Array.from(text).reverse().join(""))
     .registerFunction("string.find(string): string", (text: string, pattern: string) => {
       return new RegExp(pattern).exec(text)?.[0] ?? "";
@@ -30,6 +34,10 @@ export function registerStrings(environment: Environment): void {
     .registerFunction("string.format(list<dyn>): string", (template: string, values: unknown[]) =>
       formatText(template, values),
     );
+}
+
+function compare(left: Uint8Array, right: Uint8Array): number {
+  return Buffer.compare(left, right);
 }
 
 function replaceTimes(text: string, from: string, to: string, times: number): string {

@@ -70,6 +70,7 @@ export function registerObjects(environment: Environment, self: DeclaredType): v
   for (const type of objectsIn(self)) {
     environment.registerType(type.cel, { fields: fieldsOf(type) });
     environment.registerOperator(`${type.cel} == ${type.cel}`, neverEvaluated);
+    environment.registerOperator(`${type.cel} == null`, neverEvaluated);
   }
 }
 
