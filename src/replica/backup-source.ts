@@ -8,7 +8,7 @@ import { StatusError } from "#base/errors.ts";
 import { ByteReader, ByteWriter } from "#store/bytes.ts";
 import { SnapshotReader } from "#store/snapshot.ts";
 import type { NodeId } from "#raft/types.ts";
-import type { Governor } from "./governor.ts";
+import type { ClusterView } from "./cluster-view.ts";
 import type { Replica } from "./replica.ts";
 import type { BackupInfo } from "./types.ts";
 
@@ -30,14 +30,14 @@ const maxOpen = 2;
 
 export class BackupSource {
   readonly #replica: Replica;
-  readonly #governor: Governor;
+  readonly #view: ClusterView;
   readonly #open = new Map<string, { reader: SnapshotReader; usedMs: number }>();
   /** Backups that another member reads for this one. */
   readonly #remote = new Map<string, NodeId>();
 
-  constructor(replica: Replica, governor: Governor) {
+  constructor(replica: Replica, view: ClusterView) {
     this.#replica = replica;
-    this.#governor = governor;
+    this.#view = view;
   }
 
   /**
@@ -45,7 +45,7 @@ export class BackupSource {
    * majority, so that a cluster which has none can still be backed up, as far as this replica knows it.
    */
   async begin(unconfirmed: boolean): Promise<BegunBackup> {
-    if (!this.#governor.replicates) return this.#beginElsewhere(unconfirmed);
+    if (!this.#view.replicates) return this.#beginElsewhere(unconfirmed);
     if (!unconfirmed) await this.#replica.readBarrier();
     const { clock, random } = this.#replica.ports;
     this.tick();
@@ -93,8 +93,7 @@ export class BackupSource {
   async serve(body: Uint8Array): Promise<Uint8Array> {
     const request = JSON.parse(Buffer.from(body).toString("utf8")) as Request;
     if (request.method === "begin") {
-      if (!this.#governor.replicates)
-        throw new StatusError("ServiceUnavailable", "this node has no copy either");
+      if (!this.#view.replicates) throw new StatusError("ServiceUnavailable", "this node has no copy either");
       return Buffer.from(JSON.stringify(await this.begin(request.unconfirmed)));
     }
     const { bytes, next } = await this.chunk(request.token, request.after);
@@ -119,7 +118,7 @@ export class BackupSource {
       "ServiceUnavailable",
       "no member that has a copy of the datastore is known",
     );
-    for (const helper of this.#governor.helpers()) {
+    for (const helper of this.#view.helpers()) {
       try {
         const answer = await this.#ask(helper, { method: "begin", unconfirmed });
         const begun = JSON.parse(Buffer.from(answer).toString("utf8")) as BegunBackup;

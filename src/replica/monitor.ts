@@ -51,7 +51,7 @@ export class ReplicaMonitor {
   /** The same backend with a meter on its calls. */
   backend<B extends Backend>(backend: B, options: SlowRequestOptions = defaultSlowRequests): B {
     const { clock, logger } = this.ports;
-    const isAlone = () => this.#node?.governor.cluster().members.length === 1;
+    const isAlone = () => this.#node?.view.cluster().members.length === 1;
     return measuredBackend(backend, this.meter, clock, logger, { ...options, isAlone });
   }
 

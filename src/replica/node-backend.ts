@@ -22,10 +22,10 @@ import { remoteLeases, runLeaseCall } from "#base/leases.ts";
 import type { NodeId } from "#raft/types.ts";
 import { BackendClient } from "./backend-client.ts";
 import { BackendServer } from "./backend-server.ts";
+import type { ClusterView } from "./cluster-view.ts";
 import { noLeaderError } from "./errors.ts";
 import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
-import type { Governor } from "./governor.ts";
 import type { Reply } from "./ports.ts";
 import type { Replica } from "./replica.ts";
 
@@ -44,7 +44,7 @@ interface Served {
 
 export class NodeBackend implements Backend {
   readonly #replica: Replica;
-  readonly #governor: Governor;
+  readonly #view: ClusterView;
   /** The session with the member that helps this spare. */
   #session: Session | undefined;
   #sessions: number;
@@ -55,15 +55,15 @@ export class NodeBackend implements Backend {
 
   readonly leases: Leases;
 
-  constructor(replica: Replica, governor: Governor, lessor: Leases) {
+  constructor(replica: Replica, view: ClusterView, lessor: Leases) {
     this.leases = remoteLeases((call) =>
       this.#replicates()
         ? runLeaseCall(lessor, call)
         : this.#remote((remote) => runLeaseCall(remote.leases, call)),
     );
     this.#replica = replica;
-    this.#governor = governor;
-    this.#replicated = governor.replicates;
+    this.#view = view;
+    this.#replicated = view.replicates;
     // Numbers of an earlier life are not used again: a helper may still hold such a session.
     this.#sessions = Buffer.from(replica.ports.random.bytes(4)).readUInt32BE(0) * 1000;
   }
@@ -97,7 +97,7 @@ export class NodeBackend implements Backend {
   }
 
   async status(): Promise<BackendStatus> {
-    return this.#governor.backendStatus();
+    return this.#view.backendStatus();
   }
 
   onLeadership(callback: (leadership: Leadership) => void): () => void {
@@ -142,7 +142,7 @@ export class NodeBackend implements Backend {
   }
 
   #noteRole(): void {
-    const replicates = this.#governor.replicates;
+    const replicates = this.#view.replicates;
     if (replicates === this.#replicated) return;
     this.#replicated = replicates;
     const error = new StatusError(
@@ -184,7 +184,7 @@ export class NodeBackend implements Backend {
   #chooseHelper(): NodeId | undefined {
     const greeting: Frame = { type: "alive", text: "" };
     const last = this.#session?.helper ?? this.#lastHelper;
-    return this.#governor
+    return this.#view
       .helpers()
       .toSorted((a, b) => Number(a === last) - Number(b === last))
       .find((helper) => this.#replica.send(helper, "bulk", greeting));

@@ -275,7 +275,7 @@ async function findSuccession(
 
 /** What members of former clusters are told. */
 function successionOfOwn(node: ReplicaNode | undefined): Succession | undefined {
-  const cluster = node?.governor.cluster();
+  const cluster = node?.view.cluster();
   if (cluster?.formerIds === undefined || cluster.formerIds.length === 0) return undefined;
   const { clusterId, formerIds, members } = cluster;
   return { clusterId, formerIds, members };
@@ -354,7 +354,7 @@ async function announceAddress(
   logger: Logger,
 ): Promise<void> {
   while (!node.replica.stopped) {
-    const known = node.governor.cluster().members.find((member) => member.id === id);
+    const known = node.view.cluster().members.find((member) => member.id === id);
     const same = known?.address === now.address && (now.apiAddress ?? known.apiAddress) === known.apiAddress;
     if (known === undefined || same) return;
     try {

@@ -12,12 +12,12 @@ test("a node that is damaged twice is taken back, though it knows only its first
   await world.join();
   const leader = world.node(0);
   await world.until(() => leader.replica.confState.voters.length === 3, "three voters");
-  const old = leader.governor.cluster().members[2];
+  const old = leader.view.cluster().members[2];
   assert.ok(old !== undefined);
   world.kill(2);
   for (const id of ["00000000000000aa", "00000000000000bb"]) {
     await world.during(leader.admin("replaceMember", old.id, { ...old, id }));
-    const { members } = leader.governor.cluster();
+    const { members } = leader.view.cluster();
     const namesakes: string[] = members
       .filter((member) => member.name === old.name)
       .map((member) => member.id);

@@ -9,6 +9,7 @@ import type { Timer } from "#base/ports.ts";
 import type { NodeId } from "#raft/types.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import { BackupSource } from "./backup-source.ts";
+import { ClusterView } from "./cluster-view.ts";
 import { noLeaderError } from "./errors.ts";
 import type { MemberUpdate, NewMember } from "./governor.ts";
 import { Governor } from "./governor.ts";
@@ -78,6 +79,7 @@ export function bootstrapState(state: StateDirectory, clusterId: string, member:
 
 export class ReplicaNode {
   readonly replica: Replica;
+  readonly view: ClusterView;
   readonly governor: Governor;
   readonly backend: Backend;
   readonly backups: BackupSource;
@@ -110,19 +112,21 @@ export class ReplicaNode {
       },
       onFatal: (error) => options.onFatal(error),
     });
-    this.governor = new Governor(this.replica, {
-      targets: { ...defaultTargets, ...options.targets },
+    const targets = { ...defaultTargets, ...options.targets };
+    const { clusterId, peers: members = [] } = options;
+    this.view = new ClusterView(this.replica, { clusterId, members, removed: [], decisions: [] }, targets);
+    this.governor = new Governor(this.replica, this.view, {
+      targets,
       historyMs: options.historyMs ?? defaultHistoryMs,
-      seeds: { clusterId: options.clusterId, members: options.peers ?? [], removed: [], decisions: [] },
       onDiverged: (error) => {
         this.replica.stop();
         options.onFatal(error);
       },
     });
     this.#lessor = new Lessor(this.replica);
-    this.#backend = new NodeBackend(this.replica, this.governor, this.#lessor);
+    this.#backend = new NodeBackend(this.replica, this.view, this.#lessor);
     this.backend = this.#backend;
-    this.backups = new BackupSource(this.replica, this.governor);
+    this.backups = new BackupSource(this.replica, this.view);
   }
 
   start(): void {
@@ -155,11 +159,11 @@ export class ReplicaNode {
   }
 
   async members(): Promise<MemberRecord[]> {
-    return this.governor.cluster().members;
+    return this.view.cluster().members;
   }
 
   status(): ReplicaStatus {
-    return this.governor.status();
+    return this.view.status();
   }
 
   /** Told at once and at every change but those of revisions and lags; see `ReplicaHandle.onStatus`. */
@@ -171,8 +175,8 @@ export class ReplicaNode {
     const { raftStatus, log, store, confState } = this.replica;
     const { index, term, revision } = store.position;
     const { lastIndex } = log;
-    const { members, clusterId } = this.governor.cluster();
-    const { ready, leaderId } = this.governor.status();
+    const { members, clusterId } = this.view.cluster();
+    const { ready, leaderId } = this.view.status();
     const voters = new Set([...confState.voters, ...confState.votersOutgoing]);
     return {
       memberId: formatMemberId(this.replica.id),
@@ -192,7 +196,7 @@ export class ReplicaNode {
   /** Hands leadership over first, if there is anybody to take it. */
   async stop(): Promise<void> {
     if (this.replica.stopped) return;
-    if (this.replica.leadership.leading && this.governor.cluster().members.length > 1) {
+    if (this.replica.leadership.leading && this.view.cluster().members.length > 1) {
       await this.governor.handOver().catch((error: unknown) => {
         this.#options.ports.logger.warn("leadership was not handed over", { error: String(error) });
       });
@@ -242,7 +246,7 @@ export class ReplicaNode {
   #leader(): NodeId | undefined {
     const { leader } = this.replica.raftStatus.softState;
     if (leader !== 0) return leader;
-    const told = this.governor.status().leaderId;
+    const told = this.view.status().leaderId;
     return told === undefined ? undefined : parseMemberId(told);
   }
 
@@ -251,7 +255,7 @@ export class ReplicaNode {
    * ask one after the other.
    */
   #anyMember(): NodeId | undefined {
-    const others = this.governor.cluster().members.filter(({ id }) => parseMemberId(id) !== this.replica.id);
+    const others = this.view.cluster().members.filter(({ id }) => parseMemberId(id) !== this.replica.id);
     const member = others[this.#asked++ % Math.max(others.length, 1)];
     return member === undefined ? undefined : parseMemberId(member.id);
   }

@@ -269,7 +269,7 @@ export class ReplicaMachine {
     const { node, life } = this;
     if (old === undefined || node === undefined) return;
     // A spare has no copy of its own, and knows from the leader's report that it is one of them.
-    const isMember = (): boolean => node.governor.cluster().members.some(({ id }) => id === this.memberId);
+    const isMember = (): boolean => node.view.cluster().members.some(({ id }) => id === this.memberId);
     if (isMember()) {
       if (this.isRejoining) this.trace("is back in the cluster");
       this.isRejoining = false;
@@ -312,7 +312,7 @@ export class ReplicaMachine {
   }
 
   #end(): void {
-    this.#lastCluster = this.node?.governor.cluster() ?? this.#lastCluster;
+    this.#lastCluster = this.node?.view.cluster() ?? this.#lastCluster;
     this.#parts.network.detach(this.id);
     this.node = undefined;
     this.life++;

@@ -321,7 +321,7 @@ export class ReplicaSimulation {
     const deadlineMs = this.time.nowMs + calmMs;
     for (;;) {
       const leader = this.leader();
-      const members = leader?.node?.governor.cluster().members ?? [];
+      const members = leader?.node?.view.cluster().members ?? [];
       const isKnown = (id: string): boolean =>
         this.machines.some((each) => !each.isGone && each.memberId === id);
       const stray = members.find(({ id }) => !isKnown(id));
@@ -368,7 +368,7 @@ export class ReplicaSimulation {
   #haveRolesSettled(): boolean {
     const leader = this.leader();
     if (leader?.node === undefined) return false;
-    const status = leader.node.governor.status();
+    const status = leader.node.view.status();
     const { voters, votersOutgoing } = leader.node.replica.confState;
     const { targets } = this.#settings;
     return (
@@ -379,7 +379,7 @@ export class ReplicaSimulation {
   }
 
   #areAllEqual(): boolean {
-    const copies = this.running().filter(({ node }) => node?.governor.replicates === true);
+    const copies = this.running().filter(({ node }) => node?.view.replicates === true);
     const { newestRevision } = this.#invariants;
     return (
       copies.every(({ node }) => node?.replica.store.revision === newestRevision) &&
