@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { KubeObject } from "#kinds/object.ts";
+import { convertedDefinition, startConversionServer } from "#api/custom/conversion-server.test-suite.ts";
 import { startApiOnly } from "../scripts/serve-api.ts";
 import type { ApiOnly } from "../scripts/serve-api.ts";
 import { hasKubectl } from "./harness.ts";
@@ -277,4 +278,33 @@ test("a definition goes with its objects, and waits for their finalizers", { ski
   await until(async () => (await kubectl("get", "crd", name)).code !== 0);
   assert.match((await kubectl("get", "cert")).err, /could not find the requested resource/);
   await succeeds("delete", "crd", "--all", "--timeout=20s");
+});
+
+test("a webhook converts between versions", { skip }, async () => {
+  const hook = await startConversionServer();
+  try {
+    const url = `https://127.0.0.1:${hook.port}/convert`;
+    const definition = convertedDefinition({ url, caBundle: hook.caBundle });
+    await succeeds("create", "-f", file("converted.json", definition));
+    await succeeds("wait", "--for=condition=Established", "crd", "--all", "--timeout=20s");
+    const address = (version: string, spec: Record<string, unknown>) =>
+      file("address.json", {
+        apiVersion: `example.com/${version}`,
+        kind: "Address",
+        metadata: { name: "a" },
+        spec,
+      });
+    const read = (version: string) =>
+      succeeds("get", `addresses.${version}.example.com`, "a", "-o", "jsonpath={.apiVersion} {.spec}");
+    await succeeds("apply", "-f", address("v2", { address: "db:5432" }));
+    assert.equal(await read("v1"), 'example.com/v1 {"host":"db","port":5432}');
+    assert.match(await succeeds("apply", "-f", address("v2", { address: "db:5433" })), /configured/);
+    assert.equal(await read("v1"), 'example.com/v1 {"host":"db","port":5433}');
+    assert.match(await succeeds("apply", "-f", address("v2", { address: "db:5433" })), /unchanged/);
+    await succeeds("patch", "addresses.v1.example.com", "a", "--type=merge", "-p", '{"spec":{"port":1}}');
+    assert.equal(await read("v2"), 'example.com/v2 {"address":"db:1"}');
+    await succeeds("delete", "crd", "addresses.example.com");
+  } finally {
+    hook.close();
+  }
 });
