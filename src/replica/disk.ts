@@ -5,7 +5,7 @@
  */
 
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Disk, DiskFile } from "./ports.ts";
 
 export class FileDisk implements Disk {
@@ -16,7 +16,10 @@ export class FileDisk implements Disk {
   constructor(directory: string, isBusy: () => boolean = () => false) {
     this.#directory = directory;
     this.#isBusy = isBusy;
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    if (fs.existsSync(directory)) return;
+    fs.mkdirSync(directory, { mode: 0o700 });
+    // What is flushed into it is lost all the same while its own name is not on the disk.
+    flushDirectory(dirname(directory));
   }
 
   list(): string[] {
@@ -37,10 +40,14 @@ export class FileDisk implements Disk {
   }
 
   flushNames(): void {
-    const descriptor = fs.openSync(this.#directory, "r");
-    fs.fsyncSync(descriptor);
-    fs.closeSync(descriptor);
+    flushDirectory(this.#directory);
   }
+}
+
+function flushDirectory(directory: string): void {
+  const descriptor = fs.openSync(directory, "r");
+  fs.fsyncSync(descriptor);
+  fs.closeSync(descriptor);
 }
 
 /** A lone write may hold up the loop for this long as a rule. */

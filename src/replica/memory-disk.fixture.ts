@@ -13,6 +13,8 @@ export class MemoryDisk implements Disk {
   #durableNames = new Map<string, MemoryFile>();
   flushes = 0;
   full = false;
+  /** As on a full file system that copies on write: not even what is there can be written over. */
+  refusing = false;
   failFlushes = false;
   /** Flushes end when the test says so. */
   held: (() => void)[] | undefined;
@@ -31,7 +33,8 @@ export class MemoryDisk implements Disk {
       read: (position, length) => Uint8Array.from(file.bytes.subarray(position, position + length)),
       write: (position, bytes) => {
         const grows = position + bytes.length > file.bytes.length;
-        if (grows && this.full) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+        if ((grows && this.full) || this.refusing)
+          throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
         if (grows)
           file.bytes = Buffer.concat([file.bytes, Buffer.alloc(position + bytes.length - file.bytes.length)]);
         file.bytes.set(bytes, position);

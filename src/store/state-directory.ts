@@ -73,10 +73,12 @@ export class FileStateDirectory implements StateDirectory {
 export class MemoryStateDirectory implements StateDirectory {
   #database: DatabaseSync | undefined;
   #flushed: Uint8Array | undefined;
+  #full = false;
 
   open(): Store {
     this.#database ??= openDatabase(":memory:");
     if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+    this.#limit();
     return this.#store(this.#database);
   }
 
@@ -91,6 +93,12 @@ export class MemoryStateDirectory implements StateDirectory {
     return store;
   }
 
+  /** While it is full, SQLite finds no room for another page. */
+  set full(full: boolean) {
+    this.#full = full;
+    this.#limit();
+  }
+
   /** A power cut, after the replica has died: the state is the one of the last flush again. */
   loseUnflushed(): void {
     this.#database?.close();
@@ -98,6 +106,12 @@ export class MemoryStateDirectory implements StateDirectory {
     if (this.#flushed === undefined) return;
     this.#database = new DatabaseSync(":memory:");
     this.#database.deserialize(this.#flushed);
+  }
+
+  #limit(): void {
+    const { page_count: pages } = this.#database?.prepare("PRAGMA page_count").get() ?? {};
+    const most = this.#full ? Number(pages ?? 0) : 1_000_000_000;
+    this.#database?.exec(`PRAGMA max_page_count = ${most}`);
   }
 
   #store(database: DatabaseSync): Store {
