@@ -36,8 +36,8 @@ export class HouseKeeping {
     if (++this.#ticks % ticksBetween === 0) {
       sender.tick();
       this.#giveUpSnapshots();
-      this.#shortenLog();
     }
+    this.#shortenLog();
     if (state.store.compactionPending && writable && !state.held) this.#compact();
   }
 
@@ -54,11 +54,11 @@ export class HouseKeeping {
 
   #shortenLog(): void {
     const { log, state, keptLogBytes } = this.#household;
-    // On a full disk it waits with the other writes: there is no use in one more every two seconds.
+    // On a full disk it waits with the other writes: there is no use in one more with each tick.
     if (this.#shortening) return;
-    const kept = this.#lastToGiveUp();
     if (log.entriesBytes < keptLogBytes && log.lastIndex - log.firstIndex < maxKeptEntries) return;
-    // It ends in a while; the next round finds what has become durable.
+    const kept = this.#lastToGiveUp();
+    // It ends in a while; the next tick finds what has become durable.
     if (state.durableIndex < kept) state.checkpoint("now");
     const upTo = Math.min(state.durableIndex, kept);
     if (upTo < log.firstIndex) return;

@@ -18,6 +18,7 @@ import { CompactedError, UnavailableError } from "#raft/types.ts";
 import { ByteWriter } from "#store/bytes.ts";
 import type { FormatRange } from "#store/format.ts";
 import { supportedFormats } from "#store/format.ts";
+import { EntrySlabs } from "./entry-slabs.ts";
 import { isDiskFull } from "./errors.ts";
 import type { LogRecord } from "./log-record.ts";
 import { encodeRecord, encodeSegmentHeader, recordBytes, segmentHeaderBytes } from "./log-record.ts";
@@ -74,6 +75,7 @@ export class ReplicaLog {
   /** Entries after #state.compactIndex, without gap. */
   #entries: Entry[];
   #entriesBytes = 0;
+  readonly #slabs = new EntrySlabs();
   /** Indexes of membership changes of which nothing on disk says yet that they are committed. */
   #openChanges: number[];
   #queue: LogWrite[] = [];
@@ -400,7 +402,7 @@ export class ReplicaLog {
       this.#openChanges = this.#openChanges.filter((index) => index < entry.index);
       this.#entries.length = at;
     }
-    this.#entries.push(entry);
+    this.#entries.push({ ...entry, data: this.#slabs.keep(entry.data) });
     if (entry.type === "confChange") this.#openChanges.push(entry.index);
     this.#entriesBytes += entry.data.length;
   }
