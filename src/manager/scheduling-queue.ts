@@ -25,6 +25,8 @@ interface Entry {
 export class SchedulingQueue {
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
+  /** Those that are not active: among thousands that wait for their turn few have failed. */
+  readonly #others = new Set<Entry>();
   #active: Entry[] = [];
   #sequence = 0;
   #wake: (() => void) | undefined;
@@ -49,6 +51,7 @@ export class SchedulingQueue {
         timer: undefined,
       };
       this.#entries.set(uid, entry);
+      this.#others.add(entry);
       this.#activate(entry);
     } else this.#move(known);
   }
@@ -58,12 +61,13 @@ export class SchedulingQueue {
     if (entry === undefined) return;
     entry.timer?.cancel();
     this.#entries.delete(uid);
+    this.#others.delete(entry);
     if (entry.state === "active") this.#active = this.#active.filter((each) => each !== entry);
   }
 
   /** Something changed that could make room: all parked pods are tried again, each after its pause. */
   moveAll(): void {
-    for (const entry of this.#entries.values()) this.#move(entry);
+    for (const entry of this.#others) this.#move(entry);
   }
 
   /** The next pod's uid, or undefined once closed. */
@@ -72,6 +76,7 @@ export class SchedulingQueue {
       const entry = this.#active.shift();
       if (entry !== undefined) {
         entry.state = "trying";
+        this.#others.add(entry);
         entry.moved = false;
         entry.attempts++;
         return entry.uid;
@@ -98,6 +103,7 @@ export class SchedulingQueue {
     this.#closed = true;
     for (const entry of this.#entries.values()) entry.timer?.cancel();
     this.#entries.clear();
+    this.#others.clear();
     this.#active = [];
     this.#wake?.();
   }
@@ -119,6 +125,7 @@ export class SchedulingQueue {
     entry.timer = undefined;
     if (entry.state !== "parked" || !this.#entries.has(entry.uid)) return;
     entry.state = "active";
+    this.#others.delete(entry);
     const before = (other: Entry): boolean =>
       other.priority > entry.priority || (other.priority === entry.priority && other.since < entry.since);
     let low = 0;

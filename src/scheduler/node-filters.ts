@@ -43,18 +43,16 @@ export const nodeAffinity: FilterPlugin = {
     const hasAffinity =
       pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution !== undefined;
     if (!hasAffinity && Object.keys(pod.spec.nodeSelector ?? {}).length === 0) return undefined;
-    const nodeNames = namedNodes(pod);
-    if (nodeNames?.size === 0) return "pod affinity terms conflict";
+    if (namedNodes(pod)?.size === 0) return "pod affinity terms conflict";
     return {
       filter: ({ node }) =>
         podWantsNode(pod, node) ? undefined : never("node(s) didn't match Pod's node affinity/selector"),
-      ...(nodeNames === undefined ? {} : { nodeNames }),
     };
   },
 };
 
-/** The nodes that every term names by metadata.name, as pods of a DaemonSet do. */
-function namedNodes(pod: Pod): Set<string> | undefined {
+/** Only these nodes come into question: every term names them by metadata.name, as pods of a DaemonSet do. */
+export function namedNodes(pod: Pod): Set<string> | undefined {
   const terms =
     pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
   let all: Set<string> | undefined;

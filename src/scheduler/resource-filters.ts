@@ -42,7 +42,7 @@ export const nodeResourcesFit: FilterPlugin = {
   },
 };
 
-function hostPorts(pod: Pod): HostPort[] {
+export function hostPorts(pod: Pod): HostPort[] {
   const sidecars = (pod.spec.initContainers ?? []).filter(
     (each) => (each as { restartPolicy?: string }).restartPolicy === "Always",
   );

@@ -1,10 +1,10 @@
 /** The decision for one pod: which node, or why none, and whom to send away for it. */
 import { failureMessage } from "./failure-message.ts";
 import { interPodAffinity, interPodAffinityScore } from "./pod-affinity.ts";
-import { nodeAffinity, nodeName, nodeUnschedulable, taintToleration } from "./node-filters.ts";
+import { namedNodes } from "./node-filters.ts";
+import { meritsFor } from "./own-merits.ts";
 import { preempt } from "./preempt.ts";
 import type { Preemption } from "./preempt.ts";
-import { nodePorts, nodeResourcesFit } from "./resource-filters.ts";
 import {
   balancedAllocation,
   imageLocality,
@@ -17,14 +17,8 @@ import type { Filter, FilterPlugin, NodeInfo, Pod, Rejection, ScorePlugin, Snaps
 import { bindingsFor, nodeVolumeLimits, volumeBinding, volumeRestrictions, volumeZone } from "./volumes.ts";
 import type { VolumeBindings } from "./volumes.ts";
 
-/** In upstream's order: a node's first objection is the one that is told. */
+/** After those of `own-merits.ts`, in upstream's order: a node's first objection is the one that is told. */
 const filters: readonly FilterPlugin[] = [
-  nodeUnschedulable,
-  nodeName,
-  taintToleration,
-  nodeAffinity,
-  nodePorts,
-  nodeResourcesFit,
   volumeRestrictions,
   nodeVolumeLimits,
   volumeBinding,
@@ -132,16 +126,15 @@ function checkNode(pod: Pod, snapshot: Snapshot, node: NodeInfo): Rejection | un
 
 /** All rules as one, or why the pod fits nowhere. */
 function prepare(pod: Pod, snapshot: Snapshot): Filter | string {
-  const ready: Filter[] = [];
+  const merits = meritsFor(pod, snapshot);
+  if (typeof merits === "string") return merits;
+  const ready: Filter[] = [(info) => merits(info).rejection];
+  const named = namedNodes(pod);
+  if (named !== undefined) ready.unshift(onlyNamed(named));
   for (const plugin of filters) {
     const prepared = plugin.prepare(pod, snapshot);
     if (typeof prepared === "string") return prepared;
     if (prepared === undefined) continue;
-    const { nodeNames } = prepared;
-    if (nodeNames !== undefined) {
-      const reasons = [`node(s) didn't satisfy plugin(s) [${plugin.name}]`];
-      ready.unshift((info) => (nodeNames.has(info.name) ? undefined : { reasons, resolvable: false }));
-    }
     ready.push(prepared.filter);
   }
   return (info) => {
@@ -153,6 +146,11 @@ function prepare(pod: Pod, snapshot: Snapshot): Filter | string {
   };
 }
 
+function onlyNamed(names: ReadonlySet<string>): Filter {
+  const reasons = ["node(s) didn't satisfy plugin(s) [NodeAffinity]"];
+  return (info) => (names.has(info.name) ? undefined : { reasons, resolvable: false });
+}
+
 function best(
   pod: Pod,
   nodes: readonly NodeInfo[],
@@ -162,9 +160,9 @@ function best(
   if (nodes.length === 1) return nodes[0]!;
   const totals = nodes.map(() => 0);
   for (const plugin of scores) {
-    plugin.score(pod, nodes, snapshot)?.forEach((score, index) => {
-      totals[index]! += score * plugin.weight;
-    });
+    const given = plugin.score(pod, nodes, snapshot);
+    if (given === undefined) continue;
+    for (let at = 0; at < given.length; at++) totals[at]! += given[at]! * plugin.weight;
   }
   const most = Math.max(...totals);
   const winners = nodes.filter((_, index) => totals[index] === most);

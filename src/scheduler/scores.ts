@@ -1,60 +1,29 @@
 /** The scores that look at one node alone: free and balanced resources, taints, node affinity, images. */
-import { askedBy } from "./node-info.ts";
-import { tolerates, termMatches } from "./node-selector.ts";
-import type { Node, NodeInfo, ScorePlugin, Taint } from "./types.ts";
+import { termMatches } from "./node-selector.ts";
+import { meritsFor } from "./own-merits.ts";
+import type { Merits } from "./own-merits.ts";
+import { tallyOf } from "./pair-tally.ts";
+import type { Parts } from "./pair-tally.ts";
+import type { Node, ScorePlugin } from "./types.ts";
 
-const noTaints: readonly Taint[] = [];
-const sizesByNode = new WeakMap<Node, Map<string, number>>();
+const imagesByNode = new WeakMap<Node, Images>();
 const minImageBytes = 23 * 1024 * 1024;
 const maxImageBytesPerContainer = 1000 * 1024 * 1024;
 
 /** Emptier nodes first. */
-export const leastAllocated: ScorePlugin = {
-  name: "NodeResourcesFit",
-  weight: 1,
-  score(pod, nodes) {
-    const { assumed } = askedBy(pod);
-    return nodes.map((info) => {
-      const cpu = freeShare(info.assumed.milliCpu + assumed.milliCpu, info.allocatable["cpu"] ?? 0);
-      const memory = freeShare(info.assumed.memory + assumed.memory, info.allocatable["memory"] ?? 0);
-      if (cpu === undefined || memory === undefined) return cpu ?? memory ?? 0;
-      return Math.trunc((cpu + memory) / 2);
-    });
-  },
-};
+export const leastAllocated = ownScore("NodeResourcesFit", (merits) => merits.free);
 
 /** Nodes whose resources would be used evenly. */
-export const balancedAllocation: ScorePlugin = {
-  name: "NodeResourcesBalancedAllocation",
-  weight: 1,
-  score(pod, nodes) {
-    const { requests } = askedBy(pod);
-    const share = ({ allocatable, requested }: NodeInfo, name: string): number | undefined => {
-      const capacity = allocatable[name] ?? 0;
-      if (capacity === 0) return undefined;
-      return Math.min(1, ((requested[name] ?? 0) + (requests[name] ?? 0)) / capacity);
-    };
-    return nodes.map((info) => {
-      const cpu = share(info, "cpu");
-      const memory = share(info, "memory");
-      const deviation = cpu === undefined || memory === undefined ? 0 : Math.abs(cpu - memory) / 2;
-      return Math.trunc((1 - deviation) * 100);
-    });
-  },
-};
+export const balancedAllocation = ownScore("NodeResourcesBalancedAllocation", (merits) => merits.balance);
 
 /** Nodes with fewer PreferNoSchedule taints that the pod does not tolerate. */
 export const taintTolerationScore: ScorePlugin = {
   name: "TaintToleration",
   weight: 3,
-  score(pod, nodes) {
-    const counts = nodes.map(({ node }) => {
-      let count = 0;
-      for (const taint of node.spec.taints ?? noTaints) {
-        if (taint.effect === "PreferNoSchedule" && !tolerates(pod.spec.tolerations, taint)) count++;
-      }
-      return count;
-    });
+  score(pod, nodes, snapshot) {
+    const merits = meritsFor(pod, snapshot);
+    if (typeof merits === "string") return undefined;
+    const counts = nodes.map((info) => merits(info).taints);
     const most = Math.max(...counts);
     return counts.map((count) => (most === 0 ? 100 : 100 - Math.trunc((100 * count) / most)));
   },
@@ -86,20 +55,14 @@ export const imageLocality: ScorePlugin = {
     const wanted = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map((each) =>
       withTag(each.image ?? ""),
     );
-    const holders = new Map<string, number>();
-    for (const { node } of snapshot.nodes) {
-      const sizes = imageSizes(node);
-      if (sizes.size === 0) continue;
-      for (const each of new Set(wanted))
-        if (sizes.has(each)) holders.set(each, (holders.get(each) ?? 0) + 1);
-    }
-    if (holders.size === 0) return undefined;
+    const holders = tallyOf(snapshot, "images", ({ node }) => imagesOf(node).held);
+    if (!wanted.some((each) => holders.has(each))) return undefined;
     const limit = maxImageBytesPerContainer * wanted.length;
     return nodes.map(({ node }) => {
       let sum = 0;
       for (const each of wanted) {
-        const share = (holders.get(each) ?? 0) / snapshot.nodes.length;
-        sum += Math.trunc((imageSizes(node).get(each) ?? 0) * share);
+        const share = holders.of(each) / snapshot.nodes.length;
+        sum += Math.trunc((imagesOf(node).sizes.get(each) ?? 0) * share);
       }
       const clamped = Math.min(Math.max(sum, minImageBytes), limit);
       return Math.trunc((100 * (clamped - minImageBytes)) / (limit - minImageBytes));
@@ -107,21 +70,34 @@ export const imageLocality: ScorePlugin = {
   },
 };
 
-/** In bytes, by name with tag. */
-function imageSizes(node: Node): ReadonlyMap<string, number> {
-  let sizes = sizesByNode.get(node);
-  if (sizes === undefined) {
-    sizesByNode.set(node, (sizes = new Map()));
+interface Images {
+  /** Bytes, by name with tag. */
+  sizes: ReadonlyMap<string, number>;
+  /** Each once, for the count of nodes that have it. */
+  held: Parts;
+}
+
+function imagesOf(node: Node): Images {
+  let images = imagesByNode.get(node);
+  if (images === undefined) {
+    const sizes = new Map<string, number>();
     for (const image of node.status.images ?? []) {
       for (const each of image.names ?? []) sizes.set(withTag(each), image.sizeBytes ?? 0);
     }
+    imagesByNode.set(node, (images = { sizes, held: [...sizes.keys()].map((each) => [each, 1]) }));
   }
-  return sizes;
+  return images;
 }
 
-function freeShare(used: number, capacity: number): number | undefined {
-  if (capacity === 0) return undefined;
-  return used > capacity ? 0 : Math.trunc(((capacity - used) * 100) / capacity);
+function ownScore(name: string, of: (merits: Merits) => number): ScorePlugin {
+  return {
+    name,
+    weight: 1,
+    score(pod, nodes, snapshot) {
+      const merits = meritsFor(pod, snapshot);
+      return typeof merits === "string" ? undefined : nodes.map((info) => of(merits(info)));
+    },
+  };
 }
 
 function withTag(image: string): string {

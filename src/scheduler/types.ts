@@ -75,14 +75,8 @@ export type Filter = (node: NodeInfo) => Rejection | undefined;
 
 export interface FilterPlugin {
   name: string;
-  /**
-   * Undefined: the rule does not concern the pod. A string: the pod fits nowhere, and why.
-   * `nodeNames`: only these nodes come into question at all.
-   */
-  prepare(
-    pod: Pod,
-    snapshot: Snapshot,
-  ): undefined | string | { filter: Filter; nodeNames?: ReadonlySet<string> };
+  /** Undefined: the rule does not concern the pod. A string: the pod fits nowhere, and why. */
+  prepare(pod: Pod, snapshot: Snapshot): undefined | string | { filter: Filter };
 }
 
 export interface ScorePlugin {

@@ -1,0 +1,117 @@
+/**
+ * What a node's own state says about a pod, without a look at other nodes: whether it could take the pod, and
+ * how free it would be. Pods of one template ask the same question, and of a thousand nodes one changes
+ * between two pods: the answers are remembered for each shape of pod, as long as a node stays what it is.
+ */
+import { nodeAffinity, nodeName, nodeUnschedulable, taintToleration } from "./node-filters.ts";
+import { askedBy } from "./node-info.ts";
+import { tolerates } from "./node-selector.ts";
+import { hostPorts, nodePorts, nodeResourcesFit } from "./resource-filters.ts";
+import type { Filter, FilterPlugin, NodeInfo, Pod, Snapshot, Taint } from "./types.ts";
+
+export interface Merits {
+  /** The first objection in upstream's order. */
+  rejection: ReturnType<Filter>;
+  /** 0 to 100: how much of the node would be free. */
+  free: number;
+  /** 0 to 100: how evenly its resources would be used. */
+  balance: number;
+  /** PreferNoSchedule taints that the pod does not tolerate. */
+  taints: number;
+}
+
+/** Those that ask nothing but the pod and the node. In upstream's order. */
+export const ownFilters: readonly FilterPlugin[] = [
+  nodeUnschedulable,
+  nodeName,
+  taintToleration,
+  nodeAffinity,
+  nodePorts,
+  nodeResourcesFit,
+];
+
+type Known = WeakMap<NodeInfo, Merits>;
+
+const knownByShape = new Map<string, Known>();
+const knownByPod = new WeakMap<Pod, Known>();
+const maxShapes = 256;
+const noTaints: readonly Taint[] = [];
+
+/** The pod's judge of single nodes; a string when it fits nowhere at all. */
+export function meritsFor(pod: Pod, snapshot: Snapshot): ((info: NodeInfo) => Merits) | string {
+  const filters: Filter[] = [];
+  for (const plugin of ownFilters) {
+    const prepared = plugin.prepare(pod, snapshot);
+    if (typeof prepared === "string") return prepared;
+    if (prepared !== undefined) filters.push(prepared.filter);
+  }
+  const known = knownFor(pod);
+  return (info) => {
+    let merits = known.get(info);
+    if (merits === undefined) known.set(info, (merits = judge(pod, info, filters)));
+    return merits;
+  };
+}
+
+/** What was answered to pods of this shape. */
+function knownFor(pod: Pod): Known {
+  let known = knownByPod.get(pod);
+  if (known !== undefined) return known;
+  const { tolerations, nodeSelector, affinity, nodeName: wanted } = pod.spec;
+  const asked = askedBy(pod);
+  const shape = JSON.stringify([
+    asked,
+    tolerations,
+    nodeSelector,
+    affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution,
+    wanted,
+    hostPorts(pod),
+  ]);
+  known = knownByShape.get(shape) ?? new WeakMap<NodeInfo, Merits>();
+  knownByShape.delete(shape);
+  knownByShape.set(shape, known);
+  if (knownByShape.size > maxShapes) knownByShape.delete(knownByShape.keys().next().value!);
+  knownByPod.set(pod, known);
+  return known;
+}
+
+function judge(pod: Pod, info: NodeInfo, filters: readonly Filter[]): Merits {
+  let rejection: Merits["rejection"];
+  for (const filter of filters) if ((rejection = filter(info)) !== undefined) break;
+  return { rejection, free: freeOf(pod, info), balance: balanceOf(pod, info), taints: taintsOf(pod, info) };
+}
+
+/** Emptier nodes first. */
+function freeOf(pod: Pod, info: NodeInfo): number {
+  const { assumed } = askedBy(pod);
+  const cpu = freeShare(info.assumed.milliCpu + assumed.milliCpu, info.allocatable["cpu"] ?? 0);
+  const memory = freeShare(info.assumed.memory + assumed.memory, info.allocatable["memory"] ?? 0);
+  if (cpu === undefined || memory === undefined) return cpu ?? memory ?? 0;
+  return Math.trunc((cpu + memory) / 2);
+}
+
+function freeShare(used: number, capacity: number): number | undefined {
+  if (capacity === 0) return undefined;
+  return used > capacity ? 0 : Math.trunc(((capacity - used) * 100) / capacity);
+}
+
+function balanceOf(pod: Pod, { allocatable, requested }: NodeInfo): number {
+  const { requests } = askedBy(pod);
+  const share = (name: string): number | undefined => {
+    const capacity = allocatable[name] ?? 0;
+    if (capacity === 0) return undefined;
+    return Math.min(1, ((requested[name] ?? 0) + (requests[name] ?? 0)) / capacity);
+  };
+  const cpu = share("cpu");
+  const memory = share("memory");
+  const deviation = cpu === undefined || memory === undefined ? 0 : Math.abs(cpu - memory) / 2;
+  return Math.trunc((1 - deviation) * 100);
+}
+
+function taintsOf(pod: Pod, { node }: NodeInfo): number {
+  let count = 0;
+  for (const taint of node.spec.taints ?? noTaints) {
+    if (taint.effect === "PreferNoSchedule" && !tolerates(pod.spec.tolerations, taint)) count++;
+  }
+  return count;
+}
