@@ -6,7 +6,7 @@
  *     npm run bench -- disk [--quick] [--seconds 20] [--rounds 1]
  */
 import { sides, startCluster } from "./datastore/cluster.ts";
-import { diskWrittenBytes } from "./datastore/loop-disk.ts";
+import { diskWrittenBytes, flushDisk } from "./datastore/loop-disk.ts";
 import { benchOptions, note } from "./datastore/options.ts";
 import { Scratch } from "./datastore/scratch.ts";
 import { median, printTable } from "./table.ts";
@@ -30,10 +30,12 @@ for (let round = 1; round <= rounds; round++) {
   for (const clients of [1, 64]) {
     for (const { cluster, directory } of opened) {
       const driver = cluster.near(await cluster.leader());
+      flushDisk(directory);
       const before = diskWrittenBytes(directory);
       const load = { operation: "put" as const, clients, durationMs, keys, valueBytes };
       const { answers } = await driver("load", load);
       await cluster.leader();
+      flushDisk(directory);
       const written = diskWrittenBytes(directory) - before;
       const result = { acknowledged: answers * valueBytes, perMember: written / cluster.size };
       const key = `${clients} ${cluster.name}`;

@@ -8,7 +8,7 @@
 import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { benchOptions, note } from "./datastore/options.ts";
-import { diskWrittenBytes } from "./datastore/loop-disk.ts";
+import { diskWrittenBytes, flushDisk } from "./datastore/loop-disk.ts";
 import { Scratch } from "./datastore/scratch.ts";
 import { printTable } from "./table.ts";
 
@@ -37,7 +37,11 @@ const { nodes } = JSON.parse(
 note(`three nodes run, ${settleMs / 1000} s of rest`);
 await delay(settleMs);
 const written = ({ dataDir }: { dataDir: string }) => diskWrittenBytes(dataDir);
+const flush = () => {
+  for (const { dataDir } of nodes) flushDisk(dataDir);
+};
 const startedMs = performance.now();
+flush();
 const before = nodes.map(written);
 const bytes = () => nodes.map((node, at) => written(node) - (before[at] ?? NaN));
 while (performance.now() - startedMs < seconds * 1000) {
@@ -48,6 +52,7 @@ while (performance.now() - startedMs < seconds * 1000) {
       .join(", "),
   );
 }
+flush();
 const hours = (performance.now() - startedMs) / 3_600_000;
 printTable(
   `Written by the nodes of an idle cluster in ${seconds} s, and in an hour at that rate`,

@@ -20,9 +20,13 @@ export function unmountOwnDisk(directory: string): void {
   execFileSync("umount", ["--lazy", directory]);
 }
 
-/** Bytes written to the disk on which this path is, since it began; what the page cache holds back is written first. */
-export function diskWrittenBytes(path: string): number {
+/** What the page cache holds back for this disk is written. */
+export function flushDisk(path: string): void {
   execFileSync("sync", ["--file-system", path]);
+}
+
+/** Bytes that the disk on which this path is has taken since it was mounted. */
+export function diskWrittenBytes(path: string): number {
   const { dev } = statSync(path);
   const major = (dev >> 8) & 0xfff;
   const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
