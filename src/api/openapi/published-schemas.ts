@@ -1,5 +1,6 @@
 /** The schemas that a document needs, in the form in which OpenAPI v3 wants references: alone, or in `allOf`. */
 import type { Schema } from "#kinds/schema.ts";
+import { described } from "./descriptions.ts";
 
 type Json = Record<string, unknown>;
 
@@ -14,7 +15,7 @@ export function publishedSchemas(paths: unknown, lookup: (name: string) => Schem
     if (found.has(name)) continue;
     const schema = lookup(name);
     if (schema === undefined) continue;
-    found.set(name, published(schema));
+    found.set(name, published(described(name, schema)));
     collectReferences(schema, pending);
   }
   return Object.fromEntries([...found].sort(([left], [right]) => (left < right ? -1 : 1)));
