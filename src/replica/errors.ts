@@ -21,6 +21,14 @@ export function overloadError(): StatusError {
   });
 }
 
+/** A command of a later format than the cluster's. */
+export function notUpgradedError(format: number): StatusError {
+  return new StatusError(
+    "ServiceUnavailable",
+    `etcdserver: not capable: this needs format ${format} of the datastore, and not every node has been upgraded to a release that knows it`,
+  );
+}
+
 export function stoppedError(): StatusError {
   return new StatusError("ServiceUnavailable", "etcdserver: server stopped");
 }

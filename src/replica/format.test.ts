@@ -78,7 +78,7 @@ test("a node of the next release joins a cluster of this one; the format rises o
     () => restart(world, victim, old),
     (error) => {
       assert.ok(error instanceof FatalError && error.kind === "unsupported", String(error));
-      assert.match(error.message, /format 2, and this release reads 1: start a newer release/);
+      assert.match(error.message, /format 3, and this release reads 1 to 2: start a newer release/);
       return true;
     },
   );
@@ -89,15 +89,39 @@ test("a node of the next release joins a cluster of this one; the format rises o
   assert.equal(count, 3, "nothing is lost");
 });
 
+test("leases, which a release before them can't read, are refused until all nodes are upgraded", async () => {
+  const before = { formats: { min: 1, max: 1 } };
+  const world = new ManualWorld(12, { config: { memberId: "", ...before } });
+  world.bootstrap();
+  await world.until(() => world.leader() === 0, "the leader");
+  await world.join({}, { formats: supportedFormats });
+  await world.join();
+  await world.until(() => world.roles() === "voter voter voter", "three voters");
+  const refused = /not capable: this needs format 2 .* not every node has been upgraded/;
+  const grant = (at: number) => world.during(world.node(at).backend.leases.grant("7", 60));
+  await assert.rejects(grant(1), refused);
+  await world.during(world.node(1).replica.transact(put("/other-writes")));
+  for (const at of [0, 2]) {
+    await assert.rejects(grant(1), refused);
+    world.kill(at);
+    restart(world, at, { formats: supportedFormats });
+    await world.until(() => world.leader() >= 0, "a leader");
+  }
+  await world.until(() => world.node(1).replica.store.note("format") === "2", "the format of leases");
+  assert.equal((await grant(1)).id, "7");
+  await world.during(world.node(2).backend.leases.revoke("7"));
+});
+
 test("a node of an older release can't join a cluster that has gone on, and says why", async () => {
   const world = new ManualWorld(3, { config: { memberId: "", ...next } });
   world.bootstrap();
-  await world.until(() => world.node(0).replica.store.note("format") === String(max + 1), "the next format");
+  assert.equal(world.node(0).replica.store.note("format"), String(max + 1), "nobody else is to be waited for");
+  await world.until(() => world.leader() === 0, "the leader");
   await world.join({}, old);
   await world.until(() => (world.machines[1]?.fatal.length ?? 0) > 0, "the refusal");
   const error = world.machines[1]?.fatal[0];
   assert.ok(error instanceof FatalError && error.kind === "unsupported");
-  assert.match(error.message, /the cluster's datastore has format 2/);
+  assert.match(error.message, /the cluster's datastore has format 3/);
 });
 
 test("releases with no format in common don't speak with each other", () => {

@@ -82,7 +82,7 @@ export class ManualWorld {
       witness: false,
       ...more,
     });
-    bootstrapState(machine.state, "cluster", machine.member);
+    bootstrapState(machine.state, "cluster", machine.member, this.#options.config?.formats);
     return this.start(0);
   }
 

@@ -135,7 +135,8 @@ async function open(
     // The identity is written last: without it the directory counts as empty, and is made anew.
     if (isNew && mode.type === "bootstrap") {
       const { name, apiAddress, failureDomain, witness = false } = mode.member;
-      bootstrapState(state, clusterId, { id: memberId, name, address, apiAddress, failureDomain, witness });
+      const first = { id: memberId, name, address, apiAddress, failureDomain, witness };
+      bootstrapState(state, clusterId, first, settings.formats);
     }
     if (isNew) writeReplicaIdentity(dataDir, identity);
     const monitor = new ReplicaMonitor({

@@ -7,6 +7,8 @@ import type { Backend } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
 import type { Timer } from "#base/ports.ts";
 import type { NodeId } from "#raft/types.ts";
+import type { FormatRange } from "#store/format.ts";
+import { supportedFormats } from "#store/format.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import { BackupSource } from "./backup-source.ts";
 import { ClusterView } from "./cluster-view.ts";
@@ -57,8 +59,13 @@ export interface ReplicaNodeOptions {
 export const defaultTargets: RoleTargets = { voters: 3, standbys: 3, unresponsiveMs: 10_000 };
 export const defaultHistoryMs = 300_000;
 
-/** Writes the first state of a new cluster: one voter, entry 1 applied. */
-export function bootstrapState(state: StateDirectory, clusterId: string, member: MemberRecord): void {
+/** Writes the first state of a new cluster: one voter, entry 1 applied, in the newest format that its only member knows. */
+export function bootstrapState(
+  state: StateDirectory,
+  clusterId: string,
+  member: MemberRecord,
+  formats: FormatRange = supportedFormats,
+): void {
   const store = state.open();
   const confState = {
     voters: [parseMemberId(member.id)],
@@ -70,6 +77,7 @@ export function bootstrapState(state: StateDirectory, clusterId: string, member:
   store.batch(() => {
     store.apply(1, 1, undefined);
     store.setNote("received", "1");
+    store.setNote("format", String(formats.max));
     store.setNote("confState", JSON.stringify(confState));
     store.setNote("cluster", JSON.stringify({ clusterId, members: [member], removed: [], decisions: [] }));
   });

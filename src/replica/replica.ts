@@ -18,12 +18,13 @@ import { RawNode } from "#raft/raw-node.ts";
 import type { ConfChange, ConfState, NodeId, RaftStatus, RaftStorage } from "#raft/types.ts";
 import { ProposalDroppedError } from "#raft/types.ts";
 import type { Command } from "#store/command.ts";
+import { formatOf } from "#store/command.ts";
 import type { Applied, Store } from "#store/store.ts";
 import type { Outcome } from "./applier.ts";
 import { Applier } from "./applier.ts";
 import { Calls } from "./calls.ts";
 import type { ClusterState } from "./cluster-state.ts";
-import { diskFullError, stoppedError } from "./errors.ts";
+import { diskFullError, notUpgradedError, stoppedError } from "./errors.ts";
 import { FormatKeeper } from "./format-keeper.ts";
 import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
@@ -252,6 +253,7 @@ export class Replica {
   async propose(command: Command): Promise<Applied> {
     if (this.#stopped) throw stoppedError();
     if (this.trouble !== undefined && this.#node.raft.role === "leader") throw diskFullError();
+    if (formatOf(command) > this.#state.format) throw notUpgradedError(formatOf(command));
     const promise = this.proposals.propose(command, this.config.timeoutMs);
     this.#turns.ask();
     const applied = await promise;

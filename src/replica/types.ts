@@ -83,6 +83,8 @@ export interface ReplicaStatus {
   decisions: RoleDecision[];
   /** Why this node does not take writes at present, e.g. a full disk. */
   trouble: string | undefined;
+  /** Where an etcd of the owner's is the datastore: how that is. */
+  external?: { endpoints: string[]; members: number; alive: number; led: boolean; failures: string[] };
 }
 
 /** What a backup is of. */

@@ -17,6 +17,22 @@ export type Command = { timeMs: number } & (
   | { type: "leaseRevoke"; id: string; fenceTerm?: number }
 );
 
+/**
+ * The cluster's format from which on a command may be in its log: replicas of an older release would stop at one that
+ * they can't read. A new kind of command gets a new format.
+ */
+export function formatOf({ type }: Command): number {
+  return sinceFormat[type];
+}
+
+const sinceFormat: Record<Command["type"], number> = {
+  transact: 1,
+  compact: 1,
+  note: 1,
+  leaseGrant: 2,
+  leaseRevoke: 2,
+};
+
 const types = ["transact", "compact", "note", "leaseGrant", "leaseRevoke"] as const;
 
 export function writeCommand(out: ByteWriter, command: Command): void {

@@ -11,8 +11,11 @@ export interface FormatRange {
   max: number;
 }
 
-/** Of this release. Whoever changes a file or a message so that an older release could not read it raises `max`. */
-export const supportedFormats: FormatRange = { min: 1, max: 1 };
+/**
+ * Of this release. Whoever changes a file or a message so that an older release could not read it raises `max`.
+ * 2: leases (see `formatOf` in command.ts).
+ */
+export const supportedFormats: FormatRange = { min: 1, max: 2 };
 
 /** Throws FatalError "unsupported" for what another release has written and this one can't read. */
 export function checkFormat(found: number, formats: FormatRange, what: string): void {

@@ -65,6 +65,9 @@ function addChecksums(database: DatabaseSync): void {
     database.exec("ALTER TABLE history ADD COLUMN checksum INTEGER");
 }
 
+/** With which the layout came that is written. */
+const layoutFormat = 1;
+
 /** The layout of the tables has a number of its own, in SQLite's header: it says whether the rest can be read at all. */
 function checkLayout(database: DatabaseSync, path: string): void {
   const { user_version: layout } = database.prepare("PRAGMA user_version").get() as { user_version: number };
@@ -74,7 +77,7 @@ function checkLayout(database: DatabaseSync, path: string): void {
     database.close();
     throw error;
   }
-  if (layout === 0) database.exec(`PRAGMA user_version = ${supportedFormats.max}`);
+  if (layout === 0) database.exec(`PRAGMA user_version = ${layoutFormat}`);
 }
 
 export function prepareStatements(database: DatabaseSync): Statements {
