@@ -5,19 +5,20 @@
  * It works on values; duplicate keys of a JSON text are found in `json-document.ts`.
  */
 import { setMember } from "#base/member.ts";
-import {
-  isNullString,
-  isNullTime,
-  omitsZero,
-  packageOf,
-  shortName,
-  stringTypeOf,
-  writesNull,
-} from "./go-types.ts";
+import { omitsZero, packageOf, shortName, stringTypeOf, writesNull } from "./go-types.ts";
 import { formatQuantity, parseQuantity, tryParseQuantity } from "./quantity.ts";
 import type { Schema } from "./schema.ts";
 import { referencedName, schemaOf } from "./schemas.ts";
+import {
+  intOrStringName,
+  jsonSchemaProps,
+  opaque,
+  quantityName,
+  schemaUnions,
+  timeNames,
+} from "./special-definitions.ts";
 import { normalizeTime } from "./time.ts";
+import { isRequired, zeroItem, zeroesOf } from "./zero-values.ts";
 
 export interface Decoded {
   object: Record<string, unknown>;
@@ -26,25 +27,6 @@ export interface Decoded {
   /** Texts of type errors, in the order of the document. Upstream answers the first one. */
   errors: string[];
 }
-
-const opaque = new Set([
-  "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
-  "io.k8s.apimachinery.pkg.runtime.RawExtension",
-  "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
-]);
-const jsonSchemaProps = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
-/** JSON that is either a schema or something else (`items`, `additionalProperties`, `dependencies`). */
-const schemaUnions = new Set(
-  ["JSONSchemaPropsOrBool", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrStringArray"].map((name) =>
-    jsonSchemaProps.replace("JSONSchemaProps", name),
-  ),
-);
-const timeNames: Readonly<Record<string, "date-time" | "micro-time">> = {
-  "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "date-time",
-  "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "micro-time",
-};
-const quantityName = "io.k8s.apimachinery.pkg.api.resource.Quantity";
-const intOrStringName = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 
 /** Members that were given as empty maps or lists, which decoded objects leave out: by their owner. */
 const emptied = new WeakMap<object, Set<string>>();
@@ -74,11 +56,6 @@ function decodeWith(decoder: Decoder, schemaName: string, value: unknown): Decod
 /** The object as upstream would store it after changes: zero values left out or filled in. Idempotent. */
 export function normalizeObject<T extends object>(schemaName: string, object: T): T {
   return decodeWith(new Decoder(true), schemaName, object).object as T;
-}
-
-/** What an absent struct of this definition is written as, for example the `status` of a new object. */
-export function zeroOf(schemaName: string): Record<string, unknown> {
-  return decode(schemaName, {}).object;
 }
 
 interface Place {
@@ -124,14 +101,16 @@ class Decoder {
     const source = value as Record<string, unknown>;
     const struct = shortName(name);
     const result: Record<string, unknown> = {};
-    const top = place.path === "";
-    if (top && source["kind"] !== undefined) {
+    const zeroes = zeroesOf(name);
+    if (place.path === "" && source["kind"] !== undefined) {
       // Upstream writes the type first.
       result["kind"] = source["kind"];
-      result["apiVersion"] = source["apiVersion"];
+      if (source["apiVersion"] !== undefined) result["apiVersion"] = source["apiVersion"];
     }
     // Stored objects have their fields in the order of upstream's types, which error texts show.
-    const keys = this.#stores ? Object.keys(properties) : Object.keys(source);
+    const keys = this.#stores
+      ? Object.keys(properties).filter((key) => Object.hasOwn(source, key) || zeroes.has(key))
+      : Object.keys(source);
     for (const key of keys) {
       const each = source[key];
       const property = Object.hasOwn(properties, key) ? properties[key] : undefined;
@@ -141,8 +120,8 @@ class Decoder {
         continue;
       }
       if (each === null || each === undefined) {
-        const zero = this.#stores ? zeroValue(property, schema, name, key) : undefined;
-        if (zero !== undefined) result[key] = zero;
+        const zero = this.#stores ? zeroes.get(key) : undefined;
+        if (zero !== undefined) result[key] = zero();
         continue;
       }
       const decoded = this.#value(each, property, inner, name, key);
@@ -154,12 +133,7 @@ class Decoder {
       // Stored as protocol buffers, upstream's empty lists come back as nil.
       result[key] = this.#stores && isEmptyList(decoded) && !name.includes("apiextensions") ? null : decoded;
     }
-    for (const [key, property] of Object.entries(properties)) {
-      if (result[key] !== undefined) continue;
-      const zero = zeroValue(property, schema, name, key);
-      if (zero === undefined) delete result[key];
-      else result[key] = zero;
-    }
+    for (const [key, zero] of zeroes) if (result[key] === undefined) result[key] = zero();
     return result;
   }
 
@@ -310,34 +284,6 @@ function noteEmpty(owner: object, key: string): void {
 
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
-}
-
-/** What an absent property is written as; undefined: nothing. */
-function zeroValue(property: Schema, owner: Schema, definition: string, key: string): unknown {
-  const reference = referencedName(property);
-  if (reference !== undefined) {
-    if (Object.hasOwn(timeNames, reference)) return isNullTime(definition, key) ? null : undefined;
-    if (property.default === undefined) return undefined;
-    if (reference === quantityName) return "0";
-    if (reference === intOrStringName) return 0;
-    if (opaque.has(reference)) return null;
-    return zeroOf(reference);
-  }
-  if (property.type === "array" || property.type === "object" || property.format === "byte")
-    return isRequired(owner, key) || writesNull(definition, key) ? null : undefined;
-  if (isNullString(definition, key)) return null;
-  return property.default;
-}
-
-function zeroItem(items: Schema): unknown {
-  const reference = referencedName(items);
-  if (reference === quantityName) return "0";
-  if (reference !== undefined) return zeroOf(reference);
-  return items.default ?? (items.type === "array" || items.type === "object" ? null : "");
-}
-
-function isRequired(owner: Schema, key: string): boolean {
-  return owner.required?.includes(key) ?? false;
 }
 
 function goTypeOf(schema: Schema, definition: string, property: string): string {

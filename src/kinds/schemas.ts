@@ -24,7 +24,12 @@ export function schemaOf(name: string): Schema {
   return schema;
 }
 
+/** By reference: a name cut out anew at each look would be hashed anew at each look-up. */
+const namesByReference: ReadonlyMap<string, string> = new Map(
+  schemaNames.map((name) => [prefix + name, name]),
+);
+
 /** The name that a `$ref` points at, or undefined where the schema has none. */
-export function referencedName(schema: Schema): string | undefined {
-  return schema.$ref?.slice(prefix.length);
+export function referencedName({ $ref }: Schema): string | undefined {
+  return $ref === undefined ? undefined : (namesByReference.get($ref) ?? $ref.slice(prefix.length));
 }

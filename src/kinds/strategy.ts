@@ -2,7 +2,7 @@
  * Parts that most kinds' strategies are made of: status that clients of the main resource can't
  * write, generations that count changes of the spec, and the `status` subresource.
  */
-import { zeroOf } from "./decode.ts";
+import { zeroOf } from "./zero-values.ts";
 import { deepEqual } from "./equality.ts";
 import type { FieldError } from "./field-error.ts";
 import type { StrategyContext, Subresource, Verb } from "./kind.ts";

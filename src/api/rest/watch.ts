@@ -5,8 +5,8 @@
 import type { Watch } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
 import type { HttpResponse } from "#base/http.ts";
-import { zeroOf } from "#kinds/decode.ts";
 import { findSchema } from "#kinds/schemas.ts";
+import { zeroOf } from "#kinds/zero-values.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { ByteStream } from "../cache/byte-stream.ts";
 import { Entry } from "../cache/entry.ts";

@@ -2,13 +2,14 @@
  * Create and update of stored objects, in upstream's order: decode, defaults, field ownership, mutating
  * admission, the kind's strategy, validating admission, store.
  */
-import { normalizeObject, zeroOf } from "#kinds/decode.ts";
+import { normalizeObject } from "#kinds/decode.ts";
 import type { FieldError } from "#kinds/field-error.ts";
 import { invalidError } from "#kinds/field-error.ts";
 import type { StrategyContext, Subresource } from "#kinds/kind.ts";
 import { dedupeOwnerReferences, validateMetadata, validateMetadataUpdate } from "#kinds/metadata.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { findSchema } from "#kinds/schemas.ts";
+import { zeroOf } from "#kinds/zero-values.ts";
 import { newUid, randomSuffix } from "../api-core.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { keepTimesIfUnchanged, updateManagedFields } from "../apply/managed-fields.ts";
