@@ -55,27 +55,52 @@ test("entries, term and vote are found again, over many segments", async () => {
   assert.deepEqual(again.entries(1, 202, 1e9), log.entries(1, 202, 1e9));
 });
 
-test("a segment whose name was not flushed before a kill keeps what is written to it after the restart", async () => {
-  const disk = new MemoryDisk();
-  const { log, fatal } = open(disk);
-  await write(log, { entries: [entry(1)] });
-  // The process dies when the next segment has its head, just before the directory is flushed.
-  const die = () => {
-    throw new Error("killed");
-  };
-  Object.assign(disk, { flushNames: die, remove: die });
-  for (let index = 2; fatal.length === 0; index++) {
-    log.write({ entries: [entry(index)], done: () => undefined });
+for (const end of ["a kill", "a power cut", "a power cut that spares what was written"] as const) {
+  test(`${end} before any operation of the disk, while segments come and go, loses nothing`, async () => {
+    for (let operations = 0; ; operations++) {
+      const disk = new MemoryDisk();
+      const acknowledged = await writeUntilDeath(disk, operations);
+      if (acknowledged === undefined) return;
+      if (end === "a power cut") disk.powerCut();
+      if (end === "a power cut that spares what was written") disk.powerCut("written back");
+      const { log: again } = open(disk);
+      assert.ok(again.lastIndex >= acknowledged, `${operations}: ${again.lastIndex} of ${acknowledged}`);
+      const lastIndex = again.lastIndex + 1;
+      await write(again, { entries: [entry(lastIndex)] });
+      disk.powerCut();
+      assert.equal(open(disk).log.lastIndex, lastIndex, `the ${operations}th`);
+    }
+  });
+}
+
+/** The last entry that was acknowledged when the process died, before one of its disk's operations; undefined: it did not. */
+async function writeUntilDeath(disk: MemoryDisk, operations: number): Promise<number | undefined> {
+  let left = operations;
+  const mortal = (operation: (...args: never[]) => unknown) =>
+    function (this: unknown, ...args: never[]) {
+      if (left-- <= 0) throw new Error("killed");
+      return operation.apply(this, args);
+    };
+  const right = disk.open.bind(disk);
+  const methods = { flushNames: disk.flushNames, rename: disk.rename, remove: disk.remove };
+  for (const [name, method] of Object.entries(methods)) Object.assign(disk, { [name]: mortal(method) });
+  disk.open = (name) => Object.assign(Object.create(right(name)), { write: mortal(right(name).write) });
+  const { log } = open(disk, 1024);
+  let acknowledged = 0;
+  for (let index = 1; index <= 40 && left >= 0; index++) {
+    const compact = { compact: { index: index - 4, term: 1 } };
+    log.write({
+      entries: [entry(index)],
+      ...(index % 5 === 0 ? compact : {}),
+      done: () => {
+        if (left >= 0) acknowledged = index;
+      },
+    });
     await new Promise(setImmediate);
   }
-  for (const name of ["flushNames", "remove"]) Reflect.deleteProperty(disk, name);
-  assert.equal(disk.list().length, 2);
-  const { log: again } = open(disk);
-  const lastIndex = again.lastIndex + 1;
-  await write(again, { entries: [entry(lastIndex)] });
-  disk.powerCut();
-  assert.equal(open(disk).log.lastIndex, lastIndex);
-});
+  for (const name of [...Object.keys(methods), "open"]) Reflect.deleteProperty(disk, name);
+  return left >= 0 ? undefined : acknowledged;
+}
 
 test("what was written over is gone", async () => {
   const disk = new MemoryDisk();

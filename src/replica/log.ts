@@ -109,8 +109,6 @@ export class ReplicaLog {
     this.#batch = recovered.batch;
     const current = this.#segments.at(-1);
     if (current === undefined) return;
-    // The process may have been killed between making a segment and flushing its name.
-    options.disk.flushNames();
     // A process that was killed may have left its last batch to the system's memory only. Nothing of it is
     // acknowledged, and nothing written behind it, before it is durable.
     this.#file = options.disk.open(current.name);
@@ -315,12 +313,13 @@ export class ReplicaLog {
     const file = disk.open(name);
     try {
       if (!reused) allocate(file, Math.max(this.#segmentBytes, wanted));
+      // Before anything is written: a used file that a power cut gives its old name back must have its old content.
+      disk.flushNames();
       const header = Buffer.alloc(segmentHeaderBytes + recordBytes(payload.length));
       header.set(encodeSegmentHeader({ number, format: this.#format, chain: this.#chain }));
       const record: LogRecord = { type: "state", payload, batch: this.#batch + 1, endsBatch: false };
       const chain = encodeRecord(header, segmentHeaderBytes, record, number, this.#chain);
       file.write(0, header);
-      disk.flushNames();
       this.#file?.close();
       this.#file = file;
       this.#segmentFormat = this.#format;
@@ -364,8 +363,12 @@ export class ReplicaLog {
     // The next flush starts before the callbacks run, so that the disk does not wait for them.
     this.#next();
     for (const write of writes) write.done();
-    if (writes.some((write) => write.compact !== undefined || write.reset !== undefined))
+    if (!writes.some((write) => write.compact !== undefined || write.reset !== undefined)) return;
+    try {
       this.#giveUpSegments();
+    } catch (failure) {
+      this.#die(failure as Error);
+    }
   }
 
   #remember(write: LogWrite): void {

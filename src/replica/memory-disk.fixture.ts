@@ -68,8 +68,10 @@ export class MemoryDisk implements Disk {
     this.#durableNames = new Map(this.files);
   }
 
-  /** Leaves what was flushed, under the names that were. */
-  powerCut(): void {
+  /** Leaves what was flushed, under the names that were; of the rest nothing, or all that was written to files. */
+  powerCut(rest: "lost" | "written back" = "lost"): void {
+    if (rest === "written back")
+      for (const file of this.files.values()) file.durable = Buffer.from(file.bytes);
     this.files = new Map(this.#durableNames);
     for (const file of this.files.values()) file.bytes = Buffer.from(file.durable);
   }

@@ -23,6 +23,10 @@ export const regressions: Record<"core" | "replica", Regression[]> = {
     { seed: 856, story: "a compaction that waited behind a snapshot took the log's beginning back" },
     { seed: 589, story: "after a power cut the vote of a node was needed whose removal had been confirmed" },
     { seed: 711, story: "the same with the only voter of before, which had lost its copy" },
+    {
+      seed: 184,
+      story: "a file of the log that was used again got its old name back, with the new beginning",
+    },
     { seed: 36, story: "a late copy of a forwarded write was taken again" },
   ],
 };
