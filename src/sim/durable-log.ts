@@ -8,11 +8,28 @@ import { readEntry } from "#replica/raft-records.ts";
 import { decodeRecord, segmentHeaderBytes } from "#replica/log-record.ts";
 import { ByteReader } from "#store/bytes.ts";
 
+interface DurableEntry {
+  index: number;
+  term: number;
+  /** A checksum. */
+  content: number;
+  isChange: boolean;
+}
+
+interface DurableState {
+  commit: number;
+  compactIndex: number;
+  reset: boolean;
+}
+
 export class DurableLog {
   /** By index. There is a gap where the files of older entries have been given up. */
   #terms = new Map<number, number>();
   #lastIndex = 0;
   #compactIndex = 0;
+  /** Indexes of changes of members. */
+  #changes: number[] = [];
+  #commit = 0;
   readonly #onEntry: (index: number, term: number, content: number) => void;
 
   /** `content` is a checksum of the entry. */
@@ -23,6 +40,11 @@ export class DurableLog {
   /** Compacted entries count as held: their effects are in a state that was durable before. */
   holds(index: number, term: number): boolean {
     return index <= this.#compactIndex || this.#terms.get(index) === term;
+  }
+
+  /** There is a change of members of which nothing says that it is committed: as far as this disk goes, it never was. */
+  get isUnsureOfMembers(): boolean {
+    return this.#changes.some((index) => index > this.#commit);
   }
 
   /** The term of an entry, if it is there. */
@@ -49,11 +71,13 @@ export class DurableLog {
     this.#terms.clear();
     this.#lastIndex = 0;
     this.#compactIndex = 0;
+    this.#changes = [];
+    this.#commit = 0;
   }
 
   #read(segment: number, bytes: Buffer, start: number): void {
-    let entries: { index: number; term: number; content: number }[] = [];
-    let state: { compactIndex: number; reset: boolean } | undefined;
+    let entries: DurableEntry[] = [];
+    let state: DurableState | undefined;
     for (let at = start; ;) {
       const decoded = decodeRecord(bytes, at, segment);
       if (decoded === undefined) return;
@@ -61,14 +85,15 @@ export class DurableLog {
       const { type, payload, endsBatch } = decoded.record;
       const from = new ByteReader(payload);
       if (type === "entry") {
-        const { index, term } = readEntry(from);
-        entries.push({ index, term, content: crc32(payload) });
+        const { index, term, type: kind } = readEntry(from);
+        entries.push({ index, term, content: crc32(payload), isChange: kind === "confChange" });
       } else {
-        for (let field = 0; field < 3; field++) from.integer();
+        for (let field = 0; field < 2; field++) from.integer();
+        const commit = from.integer();
         const compactIndex = from.integer();
         from.integer();
         const reset = from.boolean();
-        state = { compactIndex, reset: reset || state?.reset === true };
+        state = { commit, compactIndex, reset: reset || state?.reset === true };
         // A state that begins a batch concerns what came before it.
         if (reset) entries = [];
       }
@@ -80,16 +105,20 @@ export class DurableLog {
     }
   }
 
-  #take({ compactIndex, reset }: { compactIndex: number; reset: boolean }): void {
+  #take({ commit, compactIndex, reset }: DurableState): void {
     if (reset) this.clear();
     for (const index of this.#terms.keys()) if (index <= compactIndex) this.#terms.delete(index);
+    this.#changes = this.#changes.filter((index) => index > compactIndex);
+    this.#commit = commit;
     this.#compactIndex = compactIndex;
     this.#lastIndex = Math.max(this.#lastIndex, compactIndex);
   }
 
-  #add({ index, term, content }: { index: number; term: number; content: number }): void {
+  #add({ index, term, content, isChange }: DurableEntry): void {
     if (index <= this.#compactIndex) return;
     this.#onEntry(index, term, content);
+    this.#changes = this.#changes.filter((change) => change < index);
+    if (isChange) this.#changes.push(index);
     // What stood behind it is of an earlier term, and void.
     for (; this.#lastIndex > index; this.#lastIndex--) this.#terms.delete(this.#lastIndex);
     this.#terms.set(index, term);

@@ -253,6 +253,8 @@ export class ReplicaAdversary {
     const present = machines.filter(({ isGone }) => !isGone);
     if (this.isChangingMembers || present.some((each) => !each.isRunning || each.isPaused)) return false;
     if (present.some((each) => each.isRejoining || each.mayBeDamaged || each.isMarkedDamaged)) return false;
+    // A power cut must not bring members back whose copies are lost: a change counts once that it is committed is durable.
+    if (present.some(({ durableLog }) => durableLog.isUnsureOfMembers)) return false;
     const leader = this.#simulation.leader();
     if (leader?.node === undefined) return false;
     const { voters, votersOutgoing } = leader.node.replica.confState;
