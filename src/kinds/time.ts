@@ -6,10 +6,15 @@ const layouts = {
   "micro-time": "2006-01-02T15:04:05.000000Z07:00",
 } as const;
 
+/** What needs no change as a "date-time": a day that each such month of every year has. */
+const canonical =
+  /^\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$/;
+
 export type TimeFormat = keyof typeof layouts;
 
 /** The canonical text ("2024-01-02T03:04:05Z"; microseconds for "micro-time"), or the error of Go's parser in `error`. */
 export function normalizeTime(text: string, format: TimeFormat): { value: string } | { error: string } {
+  if (format === "date-time" && canonical.test(text)) return { value: text };
   const match = rfc3339.exec(text);
   const ms = match === null ? Number.NaN : Date.parse(text.replace(",", "."));
   if (match === null || Number.isNaN(ms) || (format === "micro-time" && match[7] === undefined)) {

@@ -128,9 +128,10 @@ export class Entry {
   readonly name: string;
   readonly revision: number;
   readonly item: Buffer;
-  readonly labels: Labels;
   readonly codec: ObjectCodec;
   #fields: Record<string, string> | undefined;
+  #labels: Labels;
+  #knowsLabels = false;
 
   constructor(
     codec: ObjectCodec,
@@ -144,7 +145,6 @@ export class Entry {
     this.name = place.name;
     this.revision = revision;
     this.item = item;
-    this.labels = labelsOf(item, codec);
   }
 
   static fromKeyValue(codec: ObjectCodec, keyPrefix: string, kv: KeyValue): Entry {
@@ -173,6 +173,20 @@ export class Entry {
         ? codec.itemWithoutRevision(value)
         : codec.item(value, this.revision);
     return new Entry(codec, this, item, this.revision);
+  }
+
+  /** Read when they are first asked for: most answers and events meet no selector. */
+  get labels(): Labels {
+    if (!this.#knowsLabels) {
+      this.#labels = labelsOf(this.item, this.codec);
+      this.#knowsLabels = true;
+    }
+    return this.#labels;
+  }
+
+  /** False where this stored value certainly is another state: equal objects are equally long as bytes. */
+  mayBe(value: Buffer): boolean {
+    return this.codec.item(value, this.revision).length === this.item.length;
   }
 
   /** A fresh copy; the caller may change it. */

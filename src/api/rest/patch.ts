@@ -4,7 +4,7 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpRequest } from "#base/http.ts";
-import { findDuplicateFields } from "#kinds/json-document.ts";
+import { findDuplicateFields, isWithoutRepeats } from "#kinds/json-document.ts";
 import { invalid, invalidError } from "#kinds/field-error.ts";
 import type { KubeObject } from "#kinds/object.ts";
 import { findSchema } from "#kinds/schemas.ts";
@@ -103,7 +103,7 @@ export function parsePatch(
       warnings.push(...unknown);
     }
   }
-  if (fieldValidation === "Ignore") return { value, duplicates: [] };
+  if (fieldValidation === "Ignore" || isWithoutRepeats(text, value)) return { value, duplicates: [] };
   const duplicates = duplicateFieldTexts(findDuplicateFields(text));
   return {
     value,
@@ -153,9 +153,8 @@ function decodePatched(
   warnings: string[],
   strategic?: unknown,
 ): KubeObject {
-  const text = patchedText(result);
   if (typeof result !== "object" || result === null || Array.isArray(result)) {
-    throw badRequest(`the patched document is not an object: ${text}`);
+    throw badRequest(`the patched document is not an object: ${patchedText(result)}`);
   }
   const expected = expectedKind(resource);
   try {
@@ -169,7 +168,7 @@ function decodePatched(
   } catch (error) {
     if (!(error instanceof StatusError)) throw error;
     const why = error.message.replace(/^.* cannot be handled as a [^:]*: /, "");
-    const shown = strategic === undefined ? text : goFormat(strategic);
+    const shown = strategic === undefined ? patchedText(result) : goFormat(strategic);
     const told = strategic === undefined ? why : restoreError(why);
     throw invalidError({ group: "", kind: "", name: "" }, [invalid("patch", shown, told)]);
   }

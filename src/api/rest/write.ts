@@ -14,6 +14,7 @@ import { newUid, randomSuffix } from "../api-core.ts";
 import type { ApiCore, ResourceRequest } from "../api-core.ts";
 import { keepTimesIfUnchanged, updateManagedFields } from "../apply/managed-fields.ts";
 import type { Entry } from "../cache/entry.ts";
+import { cloneJson } from "../patch/json.ts";
 import type { Resource } from "../registry.ts";
 import { ReservationTaken } from "../storage/object-store.ts";
 import type { UpdateDecision } from "../storage/object-store.ts";
@@ -70,7 +71,7 @@ export async function storeNew(
   wipeSystemFields(object);
   const generateName = object.metadata.name === undefined ? object.metadata.generateName : undefined;
   for (let attempt = 1; ; attempt++) {
-    const candidate = generateName === undefined ? object : structuredClone(object);
+    const candidate = generateName === undefined ? object : cloneJson(object);
     if (generateName !== undefined && generateName !== "") {
       candidate.metadata.name = generateName.slice(0, maxGeneratedBase) + randomSuffix(core.random);
     }
@@ -142,7 +143,7 @@ async function storeCandidate(
   if ((metadata.resourceVersion ?? "") !== "" && !options.dryRun)
     throw unclassifiedError("resourceVersion should not be set on objects to be created");
   for (let attempt = 1; ; attempt++) {
-    const candidate = resource.companions === undefined ? object : structuredClone(object);
+    const candidate = resource.companions === undefined ? object : cloneJson(object);
     const companions = resource.companions?.(candidate, undefined, options.dryRun);
     const normal = normalForm(resource, candidate);
     const stored = await storedObject(resource, normal);
@@ -224,7 +225,7 @@ export async function applyUpdate(
     request.warnings.length = warningsBefore;
     if (current === undefined) throw new Error("unreachable: an update without a current state");
     const live = await liveObject(resource, current);
-    const object = await source.produce(structuredClone(live));
+    const object = await source.produce(cloneJson(live));
     return decideUpdate(core, request, options, live, object, source.tracks ?? true);
   });
   return { type: "entry", status: 200, resource, entry: result.entry };

@@ -153,12 +153,18 @@ export class ObjectStore {
     isFresh: boolean,
   ): Promise<{ entry: Entry; deleted: boolean; revision: number } | undefined> {
     const revision = current?.revision ?? 0;
-    if (decision.type === "put" && current !== undefined && sameObject(current, decision.object)) {
+    const codec = place.stored.codec.withVersion(decision.object.apiVersion);
+    const value = codec.encode(decision.object);
+    if (
+      decision.type === "put" &&
+      current !== undefined &&
+      (current.codec !== codec || current.mayBe(value)) &&
+      sameObject(current, decision.object)
+    ) {
       if (isFresh || control.dryRun === true) return { entry: current, deleted: false, revision };
       const newest = await this.readNewest(place);
       return newest?.revision === revision ? { entry: current, deleted: false, revision } : undefined;
     }
-    const value = place.stored.codec.withVersion(decision.object.apiVersion).encode(decision.object);
     if (control.dryRun === true) {
       return {
         entry: this.#entryOf(place, key, value, revision),
