@@ -326,16 +326,22 @@ export class ReplicaSimulation {
         this.machines.some((each) => !each.isGone && each.memberId === id);
       const stray = members.find(({ id }) => !isKnown(id));
       if (leader !== undefined && stray === undefined) {
-        for (const machine of this.machines) {
-          if (members.some(({ id }) => id === machine.memberId)) continue;
-          machine.isGone = true;
-          machine.crash(false);
-        }
+        this.#switchOffStrangers();
         return;
       }
       if (this.time.nowMs > deadlineMs) throw new Violation("no progress: a member can't be removed");
       await this.#await(leader?.node?.admin("removeMember", stray?.id ?? "").catch(() => undefined));
       await this.#runFor(200);
+    }
+  }
+
+  /** Also later than the rest: whoever asks for a removal and is told "timed out" may still get it. */
+  #switchOffStrangers(): void {
+    const members = this.leader()?.node?.view.cluster().members;
+    for (const machine of this.machines) {
+      if (members === undefined || members.some(({ id }) => id === machine.memberId)) continue;
+      machine.isGone = true;
+      machine.crash(false);
     }
   }
 
@@ -350,6 +356,8 @@ export class ReplicaSimulation {
         for (let attempt = 1; ; attempt++) {
           const unique = input.type === "put" ? { ...input, value: `${input.value} ${attempt}` } : input;
           if ((await this.#await(client.perform(machine, unique))) === true) return;
+          this.#switchOffStrangers();
+          if (machine.isGone) return;
           if (this.time.nowMs > deadlineMs) {
             throw new Violation(
               `no progress: ${machine.name} does not serve a ${input.type} after the faults`,
