@@ -118,6 +118,23 @@ test("a lone node that can't write its state refuses, keeps what it acknowledged
   await world.during(world.node(0).backend.transact(put("/after")));
 });
 
+test("a disk that is full as the log begins behind a snapshot keeps the start waiting, and does not end it", async () => {
+  const world = await worldOf(1);
+  world.kill(0);
+  const { disk, state } = machineOf(world, 0);
+  // As a snapshot leaves it that has just come: the state is ahead of the log.
+  disk.files.clear();
+  const store = state.open();
+  store.batch(() => store.setNote("received", String(store.position.index)));
+  disk.refusing = true;
+  world.start(0);
+  await world.run(3000);
+  assert.match(world.node(0).status().trouble ?? "", /disk is full/);
+  disk.refusing = false;
+  await world.until(() => world.node(0).status().ready, "readiness");
+  await world.during(world.node(0).backend.transact(put("/after")));
+});
+
 test("a change of members that meets a full state is taken up once", async () => {
   const world = await worldOf(1);
   await world.join();

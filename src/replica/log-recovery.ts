@@ -12,6 +12,7 @@ import type { ByteWriter } from "#store/bytes.ts";
 import { checkFormat, supportedFormats } from "#store/format.ts";
 import type { LogRecord } from "./log-record.ts";
 import { chainOf, decodeRecord, decodeSegmentHeader, ownChecksum, segmentHeaderBytes } from "./log-record.ts";
+import type { Segment } from "./log-segments.ts";
 import type { Disk } from "./ports.ts";
 import { readEntry } from "./raft-records.ts";
 
@@ -26,7 +27,7 @@ export interface LogState {
 export interface RecoveredLog {
   state: LogState;
   entries: Entry[];
-  segments: { number: number; name: string; lastIndex: number }[];
+  segments: Segment[];
   /** Where the newest segment goes on. */
   position: number;
   /** Up to here the newest segment may hold what is left of a batch that was not flushed. */
@@ -84,8 +85,9 @@ export function recoverLog(disk: Disk, logger: Logger, formats = supportedFormat
     if (previous !== undefined && (previous.number !== number - 1 || header.chain !== log.chain)) {
       throw corrupt(segmentName(number), 0);
     }
-    log.segments.push({ number, name: segmentName(number), lastIndex: 0 });
-    log.chain = header.chain;
+    const { chain } = header;
+    log.segments.push({ number, name: segmentName(number), chain, lastIndex: 0 });
+    log.chain = chain;
     damaged = recoverSegment(log, bytes, logger) ? segmentName(number) : undefined;
   }
   checkBeginning(log);
@@ -94,7 +96,7 @@ export function recoverLog(disk: Disk, logger: Logger, formats = supportedFormat
 
 /** Takes the complete batches. Returns true when something that came after them was cut off. */
 function recoverSegment(log: RecoveredLog, bytes: Buffer, logger: Logger): boolean {
-  const segment = log.segments.at(-1) as { number: number; name: string; lastIndex: number };
+  const segment = log.segments.at(-1) as Segment;
   let at = segmentHeaderBytes;
   let chain = log.chain;
   let batch: LogRecord[] = [];

@@ -2,9 +2,8 @@
  * The durable log: what raft must find again after a crash. Entries that may still be needed are kept in
  * memory too, so that raft's reads never wait; the files are read at the start only.
  *
- * Group commit: one batch is being flushed, everything that arrives meanwhile goes into the next.
- * Segments are files of a fixed size, written over and over again: the blocks of a file that has been
- * used once are allocated, and a flush of them writes data only.
+ * Group commit: one batch is being flushed, everything that arrives meanwhile goes into the next. The files
+ * are `log-segments.ts`'s business.
  *
  * Invariants: the callbacks of a batch come after its flush and in order; a segment is given up only
  * when a durable record says that its entries are compacted.
@@ -20,11 +19,11 @@ import type { FormatRange } from "#store/format.ts";
 import { supportedFormats } from "#store/format.ts";
 import { EntrySlabs } from "./entry-slabs.ts";
 import { isDiskFull } from "./errors.ts";
-import type { LogRecord } from "./log-record.ts";
-import { encodeRecord, encodeSegmentHeader, recordBytes, segmentHeaderBytes } from "./log-record.ts";
 import type { LogState } from "./log-recovery.ts";
-import { recoverLog, segmentName, writeLogState } from "./log-recovery.ts";
-import type { Disk, DiskFile } from "./ports.ts";
+import { recoverLog, writeLogState } from "./log-recovery.ts";
+import type { ClosedSegment, NewRecord } from "./log-segments.ts";
+import { LogSegments } from "./log-segments.ts";
+import type { Disk } from "./ports.ts";
 import { writeEntry } from "./raft-records.ts";
 
 export interface LogOptions {
@@ -35,7 +34,7 @@ export interface LogOptions {
   formats?: FormatRange;
   /** The disk failed in a way after which nothing written is certain. */
   onFatal(error: Error): void;
-  /** The disk is full (true), or has room again. Writes wait; they are not lost. */
+  /** The disk is full (true, at each try), or has room again. Writes wait; they are not lost. Never from within a call. */
   onFull(full: boolean): void;
   /** Calls back later: how often a full disk is tried again. */
   retryLater(retry: () => void): void;
@@ -52,25 +51,17 @@ export interface LogWrite {
   done(): void;
 }
 
-interface Segment {
-  number: number;
-  name: string;
-  /** Index of the newest entry in it. */
-  lastIndex: number;
-}
-
 // Raft asks beyond the log's ends as a matter of course: a stack trace each time would cost more than the answer.
 const compacted = new CompactedError();
 const unavailable = new UnavailableError();
 
 /** At most: index, term and length as variable-length integers of 8 bytes, reserved one by one, and the type. */
 const entryHeadBytes = 32;
-const spareName = "spare";
 const maxBatchBytes = 1 << 20;
 
 export class ReplicaLog {
   readonly #options: LogOptions;
-  readonly #segmentBytes: number;
+  readonly #segments: LogSegments;
   #state: LogState;
   /** Entries after #state.compactIndex, without gap. */
   #entries: Entry[];
@@ -82,20 +73,10 @@ export class ReplicaLog {
   #flushing = false;
   #stopped = false;
   #full = false;
-  #segments: Segment[];
-  #file: DiskFile | undefined;
-  #position: number;
-  #chain: number;
-  #batch: number;
-  /** The cluster's, in which new segments are written. */
-  #format = 1;
-  #segmentFormat: number;
 
   constructor(options: LogOptions) {
     this.#options = options;
-    this.#segmentBytes = options.segmentBytes ?? 8 << 20;
     const recovered = recoverLog(options.disk, options.logger, options.formats ?? supportedFormats);
-    this.#segmentFormat = recovered.format;
     this.#state = recovered.state;
     this.#entries = recovered.entries;
     for (const entry of this.#entries) this.#entriesBytes += entry.data.length;
@@ -103,20 +84,12 @@ export class ReplicaLog {
     this.#openChanges = this.#entries
       .filter(({ type, index }) => type === "confChange" && index > commit)
       .map(({ index }) => index);
-    this.#segments = recovered.segments;
-    this.#position = recovered.position;
-    this.#chain = recovered.chain;
-    this.#batch = recovered.batch;
-    const current = this.#segments.at(-1);
-    if (current === undefined) return;
+    this.#segments = new LogSegments(options.disk, options.segmentBytes ?? 8 << 20, recovered);
+    if (this.#segments.isEmpty) return;
     // A process that was killed may have left its last batch to the system's memory only. Nothing of it is
     // acknowledged, and nothing written behind it, before it is durable.
-    this.#file = options.disk.open(current.name);
-    // What is left of a batch that was cut off would look like damage, once the log goes on in another segment.
-    const leftoverBytes = recovered.leftoverEnd - this.#position;
-    if (leftoverBytes > 0) this.#file.write(this.#position, new Uint8Array(leftoverBytes));
     this.#flushing = true;
-    this.#file.flush((error) => this.#flushed([], error));
+    this.#segments.flush((error) => this.#flushed([], error));
   }
 
   /** The term and vote as they are on disk; `commit` may be behind. */
@@ -142,7 +115,12 @@ export class ReplicaLog {
   }
 
   get diskBytes(): number {
-    return this.#segments.length * this.#segmentBytes;
+    return this.#segments.diskBytes;
+  }
+
+  /** Files that are no longer written to, from the oldest to the newest. */
+  get closedSegments(): ClosedSegment[] {
+    return this.#segments.closed;
   }
 
   term(index: number): number {
@@ -169,7 +147,7 @@ export class ReplicaLog {
 
   /** The cluster's format, from the next write on: a segment has one format only. */
   setFormat(format: number): void {
-    this.#format = format;
+    this.#segments.format = format;
   }
 
   /** Queues a write. `done` is called once it is durable, never from within this call unless nothing needs a flush. */
@@ -196,7 +174,7 @@ export class ReplicaLog {
   close(): void {
     this.#stopped = true;
     this.#queue = [];
-    if (!this.#flushing) this.#file?.close();
+    if (!this.#flushing) this.#segments.close();
   }
 
   #needsFlush(write: LogWrite): boolean {
@@ -227,20 +205,20 @@ export class ReplicaLog {
         continue;
       }
       try {
-        this.#writeRecords(records, writes);
+        this.#segments.append(records, statePayload(this.#state, false), newestIndex(writes));
       } catch (error) {
         this.#refuse(error, writes);
         return;
       }
       this.#flushing = true;
-      (this.#file as DiskFile).flush((error) => this.#flushed(writes, error));
+      this.#segments.flush((error) => this.#flushed(writes, error));
     }
   }
 
   /** All that waits, up to a size that keeps one flush short. */
-  #takeBatch(): { writes: LogWrite[]; records: Pick<LogRecord, "type" | "payload">[] } {
+  #takeBatch(): { writes: LogWrite[]; records: NewRecord[] } {
     const writes: LogWrite[] = [];
-    const records: Pick<LogRecord, "type" | "payload">[] = [];
+    const records: NewRecord[] = [];
     const state: LogState = { ...this.#state };
     let size = 0;
     let stateChanged = false;
@@ -275,64 +253,6 @@ export class ReplicaLog {
     return { writes, records };
   }
 
-  #writeRecords(records: Pick<LogRecord, "type" | "payload">[], writes: LogWrite[]): void {
-    let size = 0;
-    for (const { payload } of records) size += recordBytes(payload.length);
-    const isFull = this.#file === undefined || this.#position + size > this.#file.sizeBytes;
-    if (isFull || this.#segmentFormat !== this.#format) this.#startSegment(size);
-    const segment = this.#segments.at(-1) as Segment;
-    const buffer = Buffer.alloc(size);
-    let at = 0;
-    let chain = this.#chain;
-    records.forEach((record, place) => {
-      const full = { ...record, batch: this.#batch + 1, endsBatch: place === records.length - 1 };
-      chain = encodeRecord(buffer, at, full, segment.number, chain);
-      at += recordBytes(record.payload.length);
-    });
-    (this.#file as DiskFile).write(this.#position, buffer);
-    this.#position += size;
-    this.#chain = chain;
-    this.#batch++;
-    for (const write of writes) {
-      segment.lastIndex = Math.max(segment.lastIndex, write.entries.at(-1)?.index ?? 0);
-    }
-  }
-
-  /**
-   * Takes a used file, or makes one, and begins it with the present state, so that older segments are not
-   * needed for that. Nothing of the log has changed yet when this fails for want of space.
-   */
-  #startSegment(neededBytes: number): void {
-    const { disk } = this.#options;
-    const number = (this.#segments.at(-1)?.number ?? 0) + 1;
-    const name = segmentName(number);
-    const payload = statePayload(this.#state, false);
-    const wanted = segmentHeaderBytes + recordBytes(payload.length) + neededBytes;
-    const reused = disk.list().includes(spareName) && wanted <= this.#segmentBytes;
-    if (reused) disk.rename(spareName, name);
-    const file = disk.open(name);
-    try {
-      if (!reused) allocate(file, Math.max(this.#segmentBytes, wanted));
-      // Before anything is written: a used file that a power cut gives its old name back must have its old content.
-      disk.flushNames();
-      const header = Buffer.alloc(segmentHeaderBytes + recordBytes(payload.length));
-      header.set(encodeSegmentHeader({ number, format: this.#format, chain: this.#chain }));
-      const record: LogRecord = { type: "state", payload, batch: this.#batch + 1, endsBatch: false };
-      const chain = encodeRecord(header, segmentHeaderBytes, record, number, this.#chain);
-      file.write(0, header);
-      this.#file?.close();
-      this.#file = file;
-      this.#segmentFormat = this.#format;
-      this.#position = header.length;
-      this.#chain = chain;
-      this.#segments.push({ number, name, lastIndex: 0 });
-    } catch (error) {
-      file.close();
-      disk.remove(name);
-      throw error;
-    }
-  }
-
   #refuse(error: unknown, writes: LogWrite[]): void {
     if (!isDiskFull(error)) {
       this.#die(error as Error);
@@ -340,7 +260,10 @@ export class ReplicaLog {
     }
     this.#queue.unshift(...writes);
     this.#full = true;
-    this.#options.onFull(true);
+    // Whoever writes may not be ready to hear of it yet: the log begins anew while its replica is being made.
+    queueMicrotask(() => {
+      if (this.#full && !this.#stopped) this.#options.onFull(true);
+    });
     this.#options.retryLater(() => {
       this.#full = false;
       this.#next();
@@ -351,7 +274,7 @@ export class ReplicaLog {
   #flushed(writes: LogWrite[], error: Error | undefined): void {
     this.#flushing = false;
     if (this.#stopped) {
-      this.#file?.close();
+      this.#segments.close();
       return;
     }
     // After a failed flush the kernel may have dropped the data: no second try can be trusted.
@@ -365,7 +288,7 @@ export class ReplicaLog {
     for (const write of writes) write.done();
     if (!writes.some((write) => write.compact !== undefined || write.reset !== undefined)) return;
     try {
-      this.#giveUpSegments();
+      this.#segments.giveUp(this.#state.compactIndex);
     } catch (failure) {
       this.#die(failure as Error);
     }
@@ -410,21 +333,6 @@ export class ReplicaLog {
     this.#entriesBytes += entry.data.length;
   }
 
-  /** One file is kept for reuse; the rest goes. */
-  #giveUpSegments(): void {
-    const { disk } = this.#options;
-    while (this.#segments.length > 1) {
-      const oldest = this.#segments[0] as Segment;
-      if (oldest.lastIndex > this.#state.compactIndex) return;
-      this.#segments.shift();
-      const file = disk.open(oldest.name);
-      const reusable = file.sizeBytes === this.#segmentBytes && !disk.list().includes(spareName);
-      file.close();
-      if (reusable) disk.rename(oldest.name, spareName);
-      else disk.remove(oldest.name);
-    }
-  }
-
   #die(error: Error): void {
     this.#stopped = true;
     this.#options.onFatal(
@@ -433,16 +341,15 @@ export class ReplicaLog {
   }
 }
 
+/** Of all entries in these writes; 0: there are none. */
+function newestIndex(writes: readonly LogWrite[]): number {
+  let newest = 0;
+  for (const { entries } of writes) newest = Math.max(newest, entries.at(-1)?.index ?? 0);
+  return newest;
+}
+
 function statePayload(state: LogState, reset: boolean): Uint8Array {
   const out = new ByteWriter(64);
   writeLogState(out, state, reset);
   return out.finish();
-}
-
-/** Zeroes a file up to a size: full disks are noticed here, and later flushes need not allocate. */
-function allocate(file: DiskFile, sizeBytes: number): void {
-  const zeros = Buffer.alloc(1 << 20);
-  for (let at = 0; at < sizeBytes; at += zeros.length) {
-    file.write(at, zeros.subarray(0, Math.min(zeros.length, sizeBytes - at)));
-  }
 }

@@ -424,9 +424,10 @@ export class Replica {
   }
 
   #onDiskFull(full: boolean): void {
+    const { logger } = this.ports;
+    if (full && !this.#diskFull) logger.error("the datastore's disk is full: waiting for room");
+    if (!full) logger.info("the datastore's disk has room again");
     this.#diskFull = full;
-    if (full) this.ports.logger.error("the datastore's disk is full: waiting for room");
-    else this.ports.logger.info("the datastore's disk has room again");
     if (full) this.#stepAside();
   }
 

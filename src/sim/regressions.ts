@@ -27,6 +27,7 @@ export const regressions: Record<"core" | "replica", Regression[]> = {
       seed: 184,
       story: "a file of the log that was used again got its old name back, with the new beginning",
     },
+    { seed: 1880, story: "a disk that was full as the log began behind a snapshot ended the start" },
     { seed: 36, story: "a late copy of a forwarded write was taken again" },
   ],
 };
