@@ -4,8 +4,9 @@
  * administrator's kubeconfig (JSON) and serves until it is killed.
  *
  *   node scripts/serve-control-plane.ts [--port P] [--dir D] [--service-cidr C] [--verbose] [--lead-on-signal]
+ *
+ * --lead-on-signal: the control loops begin at the first SIGUSR2, end at the second, and so on.
  */
-import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,8 +30,8 @@ export async function startControlPlane(options: {
   port: number;
   serviceCidr: string;
   verbose: boolean;
-  /** The control loops begin when this resolves. Default: at once. */
-  leads?: Promise<unknown>;
+  /** Is given what begins or ends the control loops. Default: they begin at once. */
+  leadership?: (lead: (leading: boolean) => void) => void;
 }): Promise<ControlPlane> {
   const { api, url, kubeconfigPath, authority, close } = await startApiOnly(options);
   const client = createClient({
@@ -41,11 +42,9 @@ export async function startControlPlane(options: {
   const manager = startManager({
     client,
     onLeadership(callback) {
-      const begin = async (): Promise<void> => {
-        await options.leads;
-        callback({ leading: true, term: 1 });
-      };
-      void begin();
+      const lead = (leading: boolean): void => callback({ leading, term: 1 });
+      if (options.leadership === undefined) lead(true);
+      else options.leadership(lead);
       return () => undefined;
     },
     clock: systemClock,
@@ -81,6 +80,11 @@ function logger(verbose: boolean): Logger {
   };
 }
 
+function turnedBySignal(lead: (leading: boolean) => void): void {
+  let leading = false;
+  process.on("SIGUSR2", () => lead((leading = !leading)));
+}
+
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
@@ -96,7 +100,7 @@ if (import.meta.main) {
     port: Number(values.port),
     serviceCidr: values["service-cidr"],
     verbose: values.verbose,
-    ...(values["lead-on-signal"] ? { leads: once(process, "SIGUSR2") } : {}),
+    ...(values["lead-on-signal"] ? { leadership: turnedBySignal } : {}),
   });
   console.log(plane.kubeconfigPath);
 }

@@ -36,7 +36,7 @@ function* keys(
 ): Iterable<string> {
   const state = object ?? old;
   if (state === undefined) return;
-  if (object !== undefined && (owners(object).length > 0 || isWaiting(object)))
+  if (object !== undefined && (isWaiting(object) || !isHeld(view, resource, object)))
     yield collectionKey(resource, object);
   if (object === undefined || (isWaiting(object) && (old === undefined || !isWaiting(old)))) {
     for (const each of dependentsOf(view, state)) yield collectionKey(each.resource, each.object);
@@ -93,6 +93,17 @@ function* collect(view: View, resource: Resource, seen: KubeObject): Plan {
       ? "Foreground"
       : "Background";
   yield* removeIfUnchanged(resource, object, propagation);
+}
+
+/** Nothing to decide: all of its owners are known and stay. Their end brings the object back here. */
+function isHeld(view: View, resource: Resource, object: KubeObject): boolean {
+  return owners(object).every((reference) => {
+    const ownerResource = resourceOf(view, reference);
+    if (ownerResource === undefined || (ownerResource.namespaced && !resource.namespaced)) return false;
+    const namespace = ownerResource.namespaced ? object.metadata.namespace : undefined;
+    const owner = view.get(ownerResource, namespace, reference.name);
+    return owner?.metadata.uid === reference.uid && !isForeground(owner);
+  });
 }
 
 /** Undefined when an owner's kind is not served: nothing can be said then. */

@@ -31,8 +31,14 @@ export function matchesRequirements(requirements: readonly LabelRequirement[], l
 
 /** True where the object form selects these labels. An absent selector selects nothing, an empty one everything. */
 export function matchesLabelSelector(selector: LabelSelector | null | undefined, labels: Labels): boolean {
-  const requirements = requirementsOf(selector);
-  return requirements !== undefined && matchesRequirements(requirements, labels);
+  if (selector === null || selector === undefined) return false;
+  const { matchLabels, matchExpressions = [] } = selector;
+  for (const key in matchLabels) if (valueOf(labels, key) !== matchLabels[key]) return false;
+  return matchExpressions.length === 0 || matchesRequirements(requirementsOf({ matchExpressions })!, labels);
+}
+
+function valueOf(labels: Labels, key: string): string | undefined {
+  return labels !== undefined && Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
 /** True where a plain map (a Service's selector) selects these labels. An empty or absent map selects nothing. */

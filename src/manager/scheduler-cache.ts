@@ -20,7 +20,7 @@ import type { Resource } from "#controllers/kubernetes.ts";
 import { controllerOf } from "#controllers/owner.ts";
 import { isPodFinished } from "#controllers/pod.ts";
 import { selects, selectsMap } from "#controllers/selector.ts";
-import { makeNodeInfo, withPods } from "#scheduler/node-info.ts";
+import { isAlike, makeNodeInfo, renewPod, withPods } from "#scheduler/node-info.ts";
 import { priorityOf } from "#scheduler/types.ts";
 import type { CsiNode, Node, NodeInfo, Pod, Snapshot } from "#scheduler/types.ts";
 import type { SharedView } from "./shared-view.ts";
@@ -54,6 +54,9 @@ export class SchedulerCache {
   readonly #infos = new Map<string, NodeInfo>();
   /** In the order in which nodes are looked at; undefined when a node came or went. */
   #ordered: NodeInfo[] | undefined;
+  /** How many of `#ordered` have pods that repel others, or wishes about them. */
+  #repelling = 0;
+  #wishing = 0;
   /** Where the nodes are in it. */
   readonly #places = new Map<string, number>();
   /** Nodes of `#ordered` that have changed since it was made. */
@@ -81,11 +84,25 @@ export class SchedulerCache {
 
   onPod(pod: Pod | undefined, old: Pod | undefined): void {
     const uid = (pod ?? old)?.metadata.uid ?? "";
-    for (const each of [pod, old]) if (nodeOf(each) !== "") this.onNode(nodeOf(each));
-    if (pod === undefined || nodeOf(pod) !== "") this.#unassume(uid);
+    if (!this.#renews(pod, old)) {
+      for (const each of [pod, old]) if (nodeOf(each) !== "") this.onNode(nodeOf(each));
+      if (pod === undefined || nodeOf(pod) !== "") this.#unassume(uid);
+    }
     const holds = pod !== undefined && nodeOf(pod) === "" && (pod.status.nominatedNodeName ?? "") !== "";
     if (holds) this.#nominated.set(uid, pod);
     else this.#nominated.delete(uid);
+  }
+
+  /** True where the node stays what it is: the pod is there as assumed, or only its agent's news of it differ. */
+  #renews(pod: Pod | undefined, old: Pod | undefined): boolean {
+    if (pod === undefined || nodeOf(pod) === "") return false;
+    const assumed = this.#assumed.get(pod.metadata.uid ?? "");
+    const before = assumed ?? old;
+    if (before === undefined || nodeOf(before) !== nodeOf(pod) || !isAlike(before, pod)) return false;
+    const info = this.#infos.get(nodeOf(pod));
+    if (info !== undefined) renewPod(info, before, pod);
+    if (assumed !== undefined) this.#dropAssumed(assumed);
+    return true;
   }
 
   assume(pod: Pod, nodeName: string): void {
@@ -108,8 +125,12 @@ export class SchedulerCache {
   snapshot(pod: Pod): Snapshot {
     const view = this.#view;
     const claims = persistentVolumeClaims;
+    const all = this.#allNodes();
+    const guests = this.#guestsBeside(pod);
     return {
-      nodes: this.#nodesFor(pod),
+      nodes: guests.length === 0 ? all : withGuests(all, guests),
+      repels: this.#repelling > 0 || guests.length > 0,
+      wishes: this.#wishing > 0 || guests.length > 0,
       tallies: this.#tallies,
       claim: (namespace, name) => view.get(claims, namespace, name),
       volume: (name) => view.get(persistentVolumes, undefined, name),
@@ -123,20 +144,15 @@ export class SchedulerCache {
     };
   }
 
-  #nodesFor(pod: Pod): NodeInfo[] {
-    const all = this.#allNodes();
-    if (this.#nominated.size === 0) return all;
-    const held = [...this.#nominated.values()].filter(
+  /** Pods without node whose places this one must not take. */
+  #guestsBeside(pod: Pod): Pod[] {
+    if (this.#nominated.size === 0) return [];
+    return [...this.#nominated.values()].filter(
       (each) =>
         each.metadata.uid !== pod.metadata.uid &&
         priorityOf(each) >= priorityOf(pod) &&
         !this.isAssumed(each.metadata.uid ?? ""),
     );
-    if (held.length === 0) return all;
-    return all.map((info) => {
-      const guests = held.filter((each) => each.status.nominatedNodeName === info.name);
-      return guests.length === 0 ? info : withPods(info, [...info.pods, ...guests]);
-    });
   }
 
   #allNodes(): NodeInfo[] {
@@ -149,7 +165,9 @@ export class SchedulerCache {
       const node = this.#view.get(nodes, undefined, name);
       const place = this.#places.get(name);
       // A pod may name a node that doesn't exist.
-      if (node !== undefined && place !== undefined) renewed[place] = this.#infoOf(node);
+      if (node === undefined || place === undefined) continue;
+      this.#count(renewed[place]!, -1);
+      this.#count((renewed[place] = this.#infoOf(node)), 1);
     }
     this.#stale.clear();
     this.#ordered = renewed;
@@ -161,8 +179,15 @@ export class SchedulerCache {
     this.#stale.clear();
     this.#places.clear();
     ordered.forEach(({ name }, place) => this.#places.set(name, place));
+    this.#repelling = this.#wishing = 0;
+    for (const info of ordered) this.#count(info, 1);
     this.#ordered = ordered;
     return ordered;
+  }
+
+  #count({ podsThatRepel, podsWithWishes }: NodeInfo, amount: 1 | -1): void {
+    if (podsThatRepel.length > 0) this.#repelling += amount;
+    if (podsWithWishes.length > 0) this.#wishing += amount;
   }
 
   #infoOf(node: Node): NodeInfo {
@@ -180,12 +205,15 @@ export class SchedulerCache {
   #unassume(uid: string): void {
     const pod = this.#assumed.get(uid);
     if (pod === undefined) return;
-    const name = nodeOf(pod);
-    this.#assumed.delete(uid);
-    const there = this.#assumedByNode.get(name);
+    this.#dropAssumed(pod);
+    this.onNode(nodeOf(pod));
+  }
+
+  #dropAssumed(pod: Pod): void {
+    this.#assumed.delete(pod.metadata.uid ?? "");
+    const there = this.#assumedByNode.get(nodeOf(pod));
     there?.delete(pod);
-    if (there?.size === 0) this.#assumedByNode.delete(name);
-    this.onNode(name);
+    if (there?.size === 0) this.#assumedByNode.delete(nodeOf(pod));
   }
 
   /** The pods of the same services and of the same controller. */
@@ -220,6 +248,14 @@ export class SchedulerCache {
     if (tests.length === 0) return undefined;
     return { key: JSON.stringify(selectors), includes: (other) => tests.every((each) => each(other)) };
   }
+}
+
+/** The nodes with those on them that a place is held for. */
+function withGuests(all: readonly NodeInfo[], guests: readonly Pod[]): NodeInfo[] {
+  return all.map((info) => {
+    const here = guests.filter((each) => each.status.nominatedNodeName === info.name);
+    return here.length === 0 ? info : withPods(info, [...info.pods, ...here]);
+  });
 }
 
 /** One node of each zone in turn, as upstream goes through them: a part of the list is a part of every zone. */

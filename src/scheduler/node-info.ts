@@ -1,5 +1,6 @@
 /** What pods ask for, and nodes with their sums. */
 import type * as core from "kubernetes-types/core/v1.d.ts";
+import { deepEqual } from "#kinds/equality.ts";
 import { quantityMilliValue, quantityValue } from "#kinds/quantity.ts";
 import type { Amounts, Node, NodeInfo, Pod } from "./types.ts";
 
@@ -28,8 +29,9 @@ export function makeNodeInfo(node: Node, pods: readonly Pod[]): NodeInfo {
   return {
     node,
     name: node.metadata.name ?? "",
-    pods,
-    podsWithAffinity: pods.filter(hasPodAffinity),
+    pods: [...pods],
+    podsThatRepel: pods.filter(repels),
+    podsWithWishes: pods.filter(hasWishes),
     allocatable: allocatableOf(node),
     requested,
     assumed,
@@ -53,6 +55,30 @@ export function countPods(info: NodeInfo, key: string, test: (pod: Pod) => boole
     known.set(key, count);
   }
   return count;
+}
+
+/**
+ * True where no rule tells these states of a pod on a node apart: what it asks for, wants and is called is the
+ * same, and whether it counts.
+ */
+export function isAlike(before: Pod, after: Pod): boolean {
+  return (
+    before.metadata.uid === after.metadata.uid &&
+    before.metadata.deletionTimestamp === after.metadata.deletionTimestamp &&
+    isOver(before) === isOver(after) &&
+    deepEqual(before.metadata.labels, after.metadata.labels) &&
+    deepEqual(before.spec, after.spec)
+  );
+}
+
+/** Puts a newer state of a pod, which is alike, in the place of the one before. */
+export function renewPod({ pods, podsThatRepel, podsWithWishes }: NodeInfo, before: Pod, after: Pod): void {
+  for (const each of [pods, podsThatRepel, podsWithWishes] as Pod[][]) {
+    const at = each.indexOf(before);
+    if (at >= 0) each[at] = after;
+  }
+  const asked = askedByPod.get(before);
+  if (asked !== undefined) askedByPod.set(after, asked);
 }
 
 export function withPods(info: NodeInfo, pods: readonly Pod[]): NodeInfo {
@@ -84,8 +110,17 @@ function allocatableOf(node: Node): Amounts {
   return known;
 }
 
-function hasPodAffinity({ spec }: Pod): boolean {
-  return spec.affinity?.podAffinity !== undefined || spec.affinity?.podAntiAffinity !== undefined;
+function isOver({ status }: Pod): boolean {
+  return status.phase === "Succeeded" || status.phase === "Failed";
+}
+
+function repels({ spec: { affinity } }: Pod): boolean {
+  return (affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).length > 0;
+}
+
+function hasWishes({ spec: { affinity } }: Pod): boolean {
+  if (affinity?.podAffinity !== undefined) return true;
+  return (affinity?.podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).length > 0;
 }
 
 function podTotal(

@@ -30,27 +30,47 @@ export const ownFilters: readonly FilterPlugin[] = [
   nodeResourcesFit,
 ];
 
-type Known = WeakMap<NodeInfo, Merits>;
+/** What was answered to pods of one shape, by the nodes' places in the snapshots. */
+interface Known {
+  infos: NodeInfo[];
+  merits: Merits[];
+}
 
 const knownByShape = new Map<string, Known>();
 const knownByPod = new WeakMap<Pod, Known>();
-const maxShapes = 256;
+const maxShapes = 64;
 const noTaints: readonly Taint[] = [];
 
+/** How good a node is for the pod. `place`: where the node is in the snapshot; undefined for a changed copy of it. */
+export type Judge = (info: NodeInfo, place: number | undefined) => Merits;
+
 /** The pod's judge of single nodes; a string when it fits nowhere at all. */
-export function meritsFor(pod: Pod, snapshot: Snapshot): ((info: NodeInfo) => Merits) | string {
+export function meritsFor(pod: Pod, snapshot: Snapshot): Judge | string {
   const filters: Filter[] = [];
   for (const plugin of ownFilters) {
     const prepared = plugin.prepare(pod, snapshot);
     if (typeof prepared === "string") return prepared;
     if (prepared !== undefined) filters.push(prepared.filter);
   }
-  const known = knownFor(pod);
-  return (info) => {
-    let merits = known.get(info);
-    if (merits === undefined) known.set(info, (merits = judge(pod, info, filters)));
-    return merits;
+  const { infos, merits } = knownFor(pod);
+  return (info, place) => {
+    if (place === undefined) return judge(pod, info, filters);
+    if (infos[place] !== info) {
+      merits[place] = judge(pod, info, filters);
+      infos[place] = info;
+    }
+    return merits[place]!;
   };
+}
+
+/** The sum of upstream's scores NodeResourcesFit, NodeResourcesBalancedAllocation and TaintToleration (weight 3). */
+export function ownScores(candidates: readonly Merits[]): number[] {
+  let mostTaints = 0;
+  for (const { taints } of candidates) if (taints > mostTaints) mostTaints = taints;
+  return candidates.map(({ free, balance, taints }) => {
+    const tolerated = mostTaints === 0 ? 100 : 100 - Math.trunc((100 * taints) / mostTaints);
+    return free + balance + 3 * tolerated;
+  });
 }
 
 /** What was answered to pods of this shape. */
@@ -67,7 +87,7 @@ function knownFor(pod: Pod): Known {
     wanted,
     hostPorts(pod),
   ]);
-  known = knownByShape.get(shape) ?? new WeakMap<NodeInfo, Merits>();
+  known = knownByShape.get(shape) ?? { infos: [], merits: [] };
   knownByShape.delete(shape);
   knownByShape.set(shape, known);
   if (knownByShape.size > maxShapes) knownByShape.delete(knownByShape.keys().next().value!);

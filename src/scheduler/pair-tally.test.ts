@@ -10,9 +10,9 @@ function info(zone: string, amount: number): NodeInfo {
   return makeNodeInfo(node as unknown as Node, []);
 }
 
-function partsOf({ node }: NodeInfo): [string, number][] {
+function partsOf({ node }: NodeInfo): [string, string, number][] {
   const { zone = "", amount } = node.metadata.labels ?? {};
-  return zone === "" ? [] : [[zone, Number(amount)]];
+  return zone === "" ? [] : [["zone", zone, Number(amount)]];
 }
 
 test("however nodes come, change and go, the sums are those of the nodes as they are", () => {
@@ -35,10 +35,10 @@ test("however nodes come, change and go, the sums are those of the nodes as they
         for (const zone of ["a", "b", "c"]) {
           const there = stage.filter((each) => each.zone === zone);
           assert.equal(
-            tally.of(zone),
+            tally.of("zone", zone),
             there.reduce((sum, each) => sum + each.amount, 0),
           );
-          assert.equal(tally.has(zone), there.length > 0);
+          assert.equal(tally.has("zone", zone), there.length > 0);
         }
         before = now;
       }

@@ -1,12 +1,12 @@
 /**
- * Sums over the nodes by topology pair ("zone=a"): how many pods of a kind each zone or host has, whom
+ * Sums over the nodes by topology pair (key "zone", value "a"): how many pods of a kind each zone or host has, whom
  * pods like or shun. Between two pods only a few nodes change, so a sum is kept and only their parts are
  * exchanged; a thousand nodes need not be looked at for every pod.
  */
 import type { NodeInfo, Snapshot } from "./types.ts";
 
 /** What one node adds: pairs and amounts. Must depend on the node and the question alone. */
-export type Parts = readonly (readonly [pair: string, amount: number])[];
+export type Parts = readonly (readonly [key: string, value: string, amount: number])[];
 
 interface Sum {
   amount: number;
@@ -22,7 +22,7 @@ const noParts: Parts = [];
 export class PairTally {
   #nodes: readonly NodeInfo[] = [];
   #parts: Parts[] = [];
-  readonly #sums = new Map<string, Sum>();
+  readonly #sums = new Map<string, Map<string, Sum>>();
 
   /** Brings the sums to these nodes. */
   update(nodes: readonly NodeInfo[], partsOf: (info: NodeInfo) => Parts): this {
@@ -43,37 +43,65 @@ export class PairTally {
   }
 
   /** The sum of a pair; 0 when no node has it. */
-  of(pair: string): number {
-    return this.#sums.get(pair)?.amount ?? 0;
+  of(key: string, value: string): number {
+    return this.#sums.get(key)?.get(value)?.amount ?? 0;
   }
 
   /** Whether any node has a part in this pair, also one of 0. */
-  has(pair: string): boolean {
-    return this.#sums.has(pair);
+  has(key: string, value: string): boolean {
+    return this.#sums.get(key)?.has(value) ?? false;
   }
 
-  /** The number of pairs. */
-  get size(): number {
-    return this.#sums.size;
+  /** Whether it has one of these pairs. */
+  hasAny(pairs: Readonly<Record<string, string>> | undefined): boolean {
+    for (const [key, sums] of this.#sums) {
+      const value = pairs?.[key];
+      if (value !== undefined && sums.has(value)) return true;
+    }
+    return false;
   }
 
-  /** The smallest sum; 0 when there is none. */
-  least(): number {
+  /** All that it has of these pairs, together. */
+  ofAll(pairs: Readonly<Record<string, string>> | undefined): number {
+    let total = 0;
+    for (const [key, sums] of this.#sums) {
+      const value = pairs?.[key];
+      if (value !== undefined) total += sums.get(value)?.amount ?? 0;
+    }
+    return total;
+  }
+
+  /** The number of values of a key. */
+  count(key: string): number {
+    return this.#sums.get(key)?.size ?? 0;
+  }
+
+  /** No node has a part in anything. */
+  get isEmpty(): boolean {
+    return this.#sums.size === 0;
+  }
+
+  /** The smallest sum of a key's values; 0 when there is none. */
+  least(key: string): number {
     let least = Infinity;
-    for (const { amount } of this.#sums.values()) if (amount < least) least = amount;
+    for (const { amount } of this.#sums.get(key)?.values() ?? []) if (amount < least) least = amount;
     return least === Infinity ? 0 : least;
   }
 
   #add(parts: Parts, sign: 1 | -1): void {
-    for (const [pair, amount] of parts) {
-      const sum = this.#sums.get(pair);
+    for (const [key, value, amount] of parts) {
+      let sums = this.#sums.get(key);
+      if (sums === undefined) this.#sums.set(key, (sums = new Map()));
+      const sum = sums.get(value);
       if (sum === undefined) {
-        this.#sums.set(pair, { amount: sign * amount, nodes: sign });
+        sums.set(value, { amount: sign * amount, nodes: sign });
         continue;
       }
       sum.amount += sign * amount;
       sum.nodes += sign;
-      if (sum.nodes === 0) this.#sums.delete(pair);
+      if (sum.nodes !== 0) continue;
+      sums.delete(value);
+      if (sums.size === 0) this.#sums.delete(key);
     }
   }
 }

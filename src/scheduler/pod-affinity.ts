@@ -1,38 +1,36 @@
 /** Affinity and anti-affinity between pods: the hard rules as a filter, the soft ones as a score. */
 import { matchesLabelSelector } from "#kinds/label-selector.ts";
 import { countPods } from "./node-info.ts";
-import { tallyOf } from "./pair-tally.ts";
-import type { PairTally, Parts } from "./pair-tally.ts";
-import type { FilterPlugin, Node, NodeInfo, Pod, PodAffinityTerm, ScorePlugin, Snapshot } from "./types.ts";
+import { PairTally, tallyOf } from "./pair-tally.ts";
+import type { Parts } from "./pair-tally.ts";
+import type { FilterPlugin, NodeInfo, Pod, PodAffinityTerm, ScorePlugin, Snapshot } from "./types.ts";
 
 /** A required affinity of a pod that is already there counts this much for those it likes. */
 const hardAffinityWeight = 1;
+
+const nothing = new PairTally();
 
 export const interPodAffinity: FilterPlugin = {
   name: "InterPodAffinity",
   prepare(pod, snapshot) {
     const affinity = required(pod, "podAffinity");
     const antiAffinity = required(pod, "podAntiAffinity");
-    const repelling = pairsThatRepel(pod, snapshot);
-    if (affinity.length === 0 && antiAffinity.length === 0 && repelling.size === 0) return undefined;
-    const attracted = pairsThatAttract(affinity, pod, snapshot);
-    const avoided = pairsToAvoid(antiAffinity, pod, snapshot);
-    const likesItself =
-      affinity.length > 0 && affinity.every((term) => termSelects(term, pod, pod, snapshot));
+    const repelling = snapshot.repels ? pairsThatRepel(pod, snapshot) : nothing;
+    if (affinity.length === 0 && antiAffinity.length === 0 && repelling.isEmpty) return undefined;
+    const attracted = affinity.length === 0 ? nothing : pairsThatAttract(affinity, pod, snapshot);
+    const avoided = antiAffinity.length === 0 ? nothing : pairsToAvoid(antiAffinity, pod, snapshot);
+    const isFirst = attracted.isEmpty && affinity.every((term) => termSelects(term, pod, pod, snapshot));
     return {
-      filter(info) {
-        const pairs = affinity.map((term) => pairOf(info, term));
-        if (pairs.includes(undefined)) return reject("node(s) didn't match pod affinity rules", false);
-        const first = attracted.size === 0 && likesItself;
-        if (!first && pairs.some((pair) => !attracted.has(pair!))) {
-          return reject("node(s) didn't match pod affinity rules", false);
+      filter({ node: { metadata } }) {
+        const { labels } = metadata;
+        for (const { topologyKey } of affinity) {
+          const value = labels?.[topologyKey];
+          if (value === undefined || (!isFirst && !attracted.has(topologyKey, value)))
+            return reject("node(s) didn't match pod affinity rules", false);
         }
-        if (antiAffinity.some((term) => avoided.has(pairOf(info, term) ?? ""))) {
-          return reject("node(s) didn't match pod anti-affinity rules", true);
-        }
-        if (repelling.size > 0 && pairsOf(info.node).some((pair) => repelling.has(pair))) {
+        if (avoided.hasAny(labels)) return reject("node(s) didn't match pod anti-affinity rules", true);
+        if (repelling.hasAny(labels))
           return reject("node(s) didn't satisfy existing pods anti-affinity rules", true);
-        }
         return undefined;
       },
     };
@@ -43,9 +41,11 @@ export const interPodAffinityScore: ScorePlugin = {
   name: "InterPodAffinity",
   weight: 2,
   score(pod, nodes, snapshot) {
-    const weights = weightsOfPairs(pod, snapshot);
-    if (weights.size === 0) return undefined;
-    const sums = nodes.map(({ node }) => pairsOf(node).reduce((sum, pair) => sum + weights.of(pair), 0));
+    const wishes = preferred(pod);
+    if (wishes.length === 0 && !snapshot.wishes) return undefined;
+    const weights = weightsOfPairs(pod, wishes, snapshot);
+    if (weights.isEmpty) return undefined;
+    const sums = nodes.map(({ node }) => weights.ofAll(node.metadata.labels));
     const [least, most] = [Math.min(...sums), Math.max(...sums)];
     return sums.map((sum) => (most === least ? 0 : Math.trunc((100 * (sum - least)) / (most - least))));
   },
@@ -55,7 +55,7 @@ export const interPodAffinityScore: ScorePlugin = {
 function pairsThatAttract(terms: readonly PodAffinityTerm[], pod: Pod, snapshot: Snapshot): PairTally {
   const countOn = counter(terms, pod, snapshot);
   return tallyOf(snapshot, questionOf("attract", terms, pod), (info) =>
-    terms.length === 0 || countOn(info) === 0 ? [] : partsOf(info, terms, 1),
+    countOn(info) === 0 ? [] : partsOf(info, terms, 1),
   );
 }
 
@@ -71,7 +71,7 @@ function pairsToAvoid(terms: readonly PodAffinityTerm[], pod: Pod, snapshot: Sna
 function pairsThatRepel(pod: Pod, snapshot: Snapshot): PairTally {
   const means = selectsThis(pod, snapshot);
   return tallyOf(snapshot, JSON.stringify(["repel", identityOf(pod, snapshot)]), (info) =>
-    info.podsWithAffinity.flatMap((other) =>
+    info.podsThatRepel.flatMap((other) =>
       required(other, "podAntiAffinity").flatMap((term) =>
         means(term, other) ? partsOf(info, [term], 1) : [],
       ),
@@ -80,26 +80,26 @@ function pairsThatRepel(pod: Pod, snapshot: Snapshot): PairTally {
 }
 
 /** How much the pod would like to be near each pair, and how much those who are there would like it. */
-function weightsOfPairs(pod: Pod, snapshot: Snapshot): PairTally {
-  const own = preferred(pod).map(([term, weight]) => ({
+function weightsOfPairs(pod: Pod, wishes: readonly Wish[], snapshot: Snapshot): PairTally {
+  const own = wishes.map(([term, weight]) => ({
     term,
     weight,
     countOn: counter([term], pod, snapshot),
   }));
   const means = selectsThis(pod, snapshot);
-  const wishes = preferred(pod).map(([term]) => term);
-  const question = questionOf("prefer", wishes, pod);
+  const terms = wishes.map(([term]) => term);
+  const question = questionOf("prefer", terms, pod);
   const key =
     question === undefined
       ? undefined
       : JSON.stringify([question, own.map((each) => each.weight), identityOf(pod, snapshot)]);
   return tallyOf(snapshot, key, (info) => {
-    const parts: (readonly [string, number])[] = [];
+    const parts: Parts[number][] = [];
     for (const { term, weight, countOn } of own) {
       const count = countOn(info);
       if (count > 0) parts.push(...partsOf(info, [term], weight * count));
     }
-    for (const other of info.podsWithAffinity) {
+    for (const other of info.podsWithWishes) {
       for (const [term, weight] of preferred(other))
         if (means(term, other)) parts.push(...partsOf(info, [term], weight));
       for (const term of required(other, "podAffinity"))
@@ -110,9 +110,9 @@ function weightsOfPairs(pod: Pod, snapshot: Snapshot): PairTally {
 }
 
 function partsOf(info: NodeInfo, terms: readonly PodAffinityTerm[], amount: number): Parts {
-  return terms.flatMap((term) => {
-    const pair = pairOf(info, term);
-    return pair === undefined ? [] : [[pair, amount] as const];
+  return terms.flatMap(({ topologyKey }) => {
+    const value = info.node.metadata.labels?.[topologyKey];
+    return value === undefined ? [] : [[topologyKey, value, amount] as const];
   });
 }
 
@@ -203,33 +203,20 @@ function required(pod: Pod, which: "podAffinity" | "podAntiAffinity"): PodAffini
   return pod.spec.affinity?.[which]?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
 }
 
-function preferred(pod: Pod): [PodAffinityTerm, number][] {
+type Wish = readonly [term: PodAffinityTerm, weight: number];
+
+function preferred(pod: Pod): Wish[] {
   const { podAffinity, podAntiAffinity } = pod.spec.affinity ?? {};
   return [
-    ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(
-      (each): [PodAffinityTerm, number] => [each.podAffinityTerm, each.weight],
-    ),
-    ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(
-      (each): [PodAffinityTerm, number] => [each.podAffinityTerm, -each.weight],
-    ),
+    ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map((each): Wish => [
+      each.podAffinityTerm,
+      each.weight,
+    ]),
+    ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map((each): Wish => [
+      each.podAffinityTerm,
+      -each.weight,
+    ]),
   ];
-}
-
-function pairOf({ node }: NodeInfo, { topologyKey }: PodAffinityTerm): string | undefined {
-  const value = node.metadata.labels?.[topologyKey];
-  return value === undefined ? undefined : `${topologyKey}=${value}`;
-}
-
-const pairsByNode = new WeakMap<Node, string[]>();
-
-/** All labels of the node as pairs. */
-function pairsOf(node: Node): string[] {
-  let pairs = pairsByNode.get(node);
-  if (pairs === undefined) {
-    pairs = Object.entries(node.metadata.labels ?? {}).map(([key, value]) => `${key}=${value}`);
-    pairsByNode.set(node, pairs);
-  }
-  return pairs;
 }
 
 function reject(reason: string, resolvable: boolean): { reasons: string[]; resolvable: boolean } {

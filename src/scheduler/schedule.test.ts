@@ -31,6 +31,8 @@ function node(name: string, part: { labels?: object; spec?: object; cpu?: string
 function snapshot(...nodes: [Node, ...Pod[]][]): Snapshot {
   return {
     nodes: nodes.map(([each, ...running]) => makeNodeInfo(each, running)),
+    repels: true,
+    wishes: true,
     tallies: new Map(),
     claim: () => undefined,
     volume: () => undefined,

@@ -2,16 +2,11 @@
 import { failureMessage } from "./failure-message.ts";
 import { interPodAffinity, interPodAffinityScore } from "./pod-affinity.ts";
 import { namedNodes } from "./node-filters.ts";
-import { meritsFor } from "./own-merits.ts";
+import { meritsFor, ownScores } from "./own-merits.ts";
+import type { Judge, Merits } from "./own-merits.ts";
 import { preempt } from "./preempt.ts";
 import type { Preemption } from "./preempt.ts";
-import {
-  balancedAllocation,
-  imageLocality,
-  leastAllocated,
-  nodeAffinityScore,
-  taintTolerationScore,
-} from "./scores.ts";
+import { imageLocality, nodeAffinityScore } from "./scores.ts";
 import { podTopologySpread, podTopologySpreadScore } from "./topology-spread.ts";
 import type { Filter, FilterPlugin, NodeInfo, Pod, Rejection, ScorePlugin, Snapshot } from "./types.ts";
 import { bindingsFor, nodeVolumeLimits, volumeBinding, volumeRestrictions, volumeZone } from "./volumes.ts";
@@ -27,13 +22,11 @@ const filters: readonly FilterPlugin[] = [
   interPodAffinity,
 ];
 
+/** Besides `ownScores`. */
 const scores: readonly ScorePlugin[] = [
-  taintTolerationScore,
   nodeAffinityScore,
-  leastAllocated,
   podTopologySpreadScore,
   interPodAffinityScore,
-  balancedAllocation,
   imageLocality,
 ];
 
@@ -77,7 +70,7 @@ function decide(
     return { type: "unschedulable", message: "no nodes available to schedule pods", preemption: undefined };
   }
   if (found.feasible.length > 0) {
-    const info = best(pod, found.feasible, snapshot, choose);
+    const info = best(pod, found, snapshot, choose);
     return { type: "bind", nodeName: info.name, volumes: bindingsFor(pod, info, snapshot) };
   }
   const { preemption, message } = preempt(pod, snapshot, found.rejections, (changed, node) =>
@@ -92,6 +85,8 @@ function decide(
 
 interface Feasibility {
   feasible: NodeInfo[];
+  /** Of each of them. */
+  merits: Merits[];
   rejections: Map<NodeInfo, Rejection>;
   /** Why the pod fits nowhere at all. */
   everywhere: string | undefined;
@@ -105,66 +100,83 @@ function feasibleNodes(pod: Pod, snapshot: Snapshot, begin: number): Feasibility
   const rejections = new Map<NodeInfo, Rejection>();
   if (typeof prepared === "string") {
     for (const info of nodes) rejections.set(info, { reasons: [prepared], resolvable: false });
-    return { feasible: [], rejections, everywhere: prepared, examined: 0 };
+    return { feasible: [], merits: [], rejections, everywhere: prepared, examined: 0 };
   }
   const feasible: NodeInfo[] = [];
+  const merits: Merits[] = [];
   const enough = enoughNodes(nodes.length);
   let examined = 0;
   while (examined < nodes.length && feasible.length < enough) {
-    const info = nodes[(begin + examined++) % nodes.length]!;
-    const rejection = prepared(info);
-    if (rejection === undefined) feasible.push(info);
-    else rejections.set(info, rejection);
+    const place = (begin + examined++) % nodes.length;
+    const info = nodes[place]!;
+    const merit = prepared.judge(info, place);
+    const rejection = objection(prepared, info, merit);
+    if (rejection === undefined) {
+      feasible.push(info);
+      merits.push(merit);
+    } else rejections.set(info, rejection);
   }
-  return { feasible, rejections, everywhere: undefined, examined };
+  return { feasible, merits, rejections, everywhere: undefined, examined };
 }
 
 function checkNode(pod: Pod, snapshot: Snapshot, node: NodeInfo): Rejection | undefined {
   const prepared = prepare(pod, snapshot);
-  return typeof prepared === "string" ? { reasons: [prepared], resolvable: false } : prepared(node);
+  if (typeof prepared === "string") return { reasons: [prepared], resolvable: false };
+  return objection(prepared, node, prepared.judge(node, undefined));
 }
 
-/** All rules as one, or why the pod fits nowhere. */
-function prepare(pod: Pod, snapshot: Snapshot): Filter | string {
-  const merits = meritsFor(pod, snapshot);
-  if (typeof merits === "string") return merits;
-  const ready: Filter[] = [(info) => merits(info).rejection];
-  const named = namedNodes(pod);
-  if (named !== undefined) ready.unshift(onlyNamed(named));
+/** All rules, made ready for one pod. */
+interface Rules {
+  /** Where the pod names its nodes: only these come into question. */
+  named: ReadonlySet<string> | undefined;
+  judge: Judge;
+  filters: readonly Filter[];
+}
+
+/** Or why the pod fits nowhere. */
+function prepare(pod: Pod, snapshot: Snapshot): Rules | string {
+  const judge = meritsFor(pod, snapshot);
+  if (typeof judge === "string") return judge;
+  const ready: Filter[] = [];
   for (const plugin of filters) {
     const prepared = plugin.prepare(pod, snapshot);
     if (typeof prepared === "string") return prepared;
     if (prepared === undefined) continue;
     ready.push(prepared.filter);
   }
-  return (info) => {
-    for (const filter of ready) {
-      const rejection = filter(info);
-      if (rejection !== undefined) return rejection;
-    }
-    return undefined;
-  };
+  return { named: namedNodes(pod), judge, filters: ready };
 }
 
-function onlyNamed(names: ReadonlySet<string>): Filter {
-  const reasons = ["node(s) didn't satisfy plugin(s) [NodeAffinity]"];
-  return (info) => (names.has(info.name) ? undefined : { reasons, resolvable: false });
+/** A node's first objection. */
+function objection({ named, filters }: Rules, info: NodeInfo, merits: Merits): Rejection | undefined {
+  if (named?.has(info.name) === false) return notNamed;
+  if (merits.rejection !== undefined) return merits.rejection;
+  for (const filter of filters) {
+    const rejection = filter(info);
+    if (rejection !== undefined) return rejection;
+  }
+  return undefined;
 }
+
+const notNamed: Rejection = {
+  reasons: ["node(s) didn't satisfy plugin(s) [NodeAffinity]"],
+  resolvable: false,
+};
 
 function best(
   pod: Pod,
-  nodes: readonly NodeInfo[],
+  { feasible, merits }: Feasibility,
   snapshot: Snapshot,
   choose: (count: number) => number,
 ): NodeInfo {
-  if (nodes.length === 1) return nodes[0]!;
-  const totals = nodes.map(() => 0);
+  if (feasible.length === 1) return feasible[0]!;
+  const totals = ownScores(merits);
   for (const plugin of scores) {
-    const given = plugin.score(pod, nodes, snapshot);
+    const given = plugin.score(pod, feasible, snapshot);
     if (given === undefined) continue;
     for (let at = 0; at < given.length; at++) totals[at]! += given[at]! * plugin.weight;
   }
   const most = Math.max(...totals);
-  const winners = nodes.filter((_, index) => totals[index] === most);
+  const winners = feasible.filter((_, index) => totals[index] === most);
   return winners[choose(winners.length)]!;
 }

@@ -1,7 +1,5 @@
-/** The scores that look at one node alone: free and balanced resources, taints, node affinity, images. */
+/** Scores of wishes about the node: its labels, and the images that it has. */
 import { termMatches } from "./node-selector.ts";
-import { meritsFor } from "./own-merits.ts";
-import type { Merits } from "./own-merits.ts";
 import { tallyOf } from "./pair-tally.ts";
 import type { Parts } from "./pair-tally.ts";
 import type { Node, ScorePlugin } from "./types.ts";
@@ -9,25 +7,6 @@ import type { Node, ScorePlugin } from "./types.ts";
 const imagesByNode = new WeakMap<Node, Images>();
 const minImageBytes = 23 * 1024 * 1024;
 const maxImageBytesPerContainer = 1000 * 1024 * 1024;
-
-/** Emptier nodes first. */
-export const leastAllocated = ownScore("NodeResourcesFit", (merits) => merits.free);
-
-/** Nodes whose resources would be used evenly. */
-export const balancedAllocation = ownScore("NodeResourcesBalancedAllocation", (merits) => merits.balance);
-
-/** Nodes with fewer PreferNoSchedule taints that the pod does not tolerate. */
-export const taintTolerationScore: ScorePlugin = {
-  name: "TaintToleration",
-  weight: 3,
-  score(pod, nodes, snapshot) {
-    const merits = meritsFor(pod, snapshot);
-    if (typeof merits === "string") return undefined;
-    const counts = nodes.map((info) => merits(info).taints);
-    const most = Math.max(...counts);
-    return counts.map((count) => (most === 0 ? 100 : 100 - Math.trunc((100 * count) / most)));
-  },
-};
 
 export const nodeAffinityScore: ScorePlugin = {
   name: "NodeAffinity",
@@ -56,12 +35,12 @@ export const imageLocality: ScorePlugin = {
       withTag(each.image ?? ""),
     );
     const holders = tallyOf(snapshot, "images", ({ node }) => imagesOf(node).held);
-    if (!wanted.some((each) => holders.has(each))) return undefined;
+    if (!wanted.some((each) => holders.has("image", each))) return undefined;
     const limit = maxImageBytesPerContainer * wanted.length;
     return nodes.map(({ node }) => {
       let sum = 0;
       for (const each of wanted) {
-        const share = holders.of(each) / snapshot.nodes.length;
+        const share = holders.of("image", each) / snapshot.nodes.length;
         sum += Math.trunc((imagesOf(node).sizes.get(each) ?? 0) * share);
       }
       const clamped = Math.min(Math.max(sum, minImageBytes), limit);
@@ -84,20 +63,9 @@ function imagesOf(node: Node): Images {
     for (const image of node.status.images ?? []) {
       for (const each of image.names ?? []) sizes.set(withTag(each), image.sizeBytes ?? 0);
     }
-    imagesByNode.set(node, (images = { sizes, held: [...sizes.keys()].map((each) => [each, 1]) }));
+    imagesByNode.set(node, (images = { sizes, held: [...sizes.keys()].map((each) => ["image", each, 1]) }));
   }
   return images;
-}
-
-function ownScore(name: string, of: (merits: Merits) => number): ScorePlugin {
-  return {
-    name,
-    weight: 1,
-    score(pod, nodes, snapshot) {
-      const merits = meritsFor(pod, snapshot);
-      return typeof merits === "string" ? undefined : nodes.map((info) => of(merits(info)));
-    },
-  };
 }
 
 function withTag(image: string): string {

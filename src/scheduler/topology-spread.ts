@@ -34,7 +34,10 @@ export const podTopologySpread: FilterPlugin = {
         constraint,
         byDomain,
         own,
-        least: byDomain.size < constraint.minDomains ? 0 : byDomain.least(),
+        least:
+          byDomain.count(constraint.topologyKey) < constraint.minDomains
+            ? 0
+            : byDomain.least(constraint.topologyKey),
       };
     });
     return {
@@ -43,7 +46,7 @@ export const podTopologySpread: FilterPlugin = {
           const domain = node.metadata.labels?.[constraint.topologyKey];
           if (domain === undefined)
             return { reasons: [`${mismatch} (missing required label)`], resolvable: false };
-          const skew = byDomain.of(domain) + own - least;
+          const skew = byDomain.of(constraint.topologyKey, domain) + own - least;
           if (skew > constraint.maxSkew) return { reasons: [mismatch], resolvable: true };
         }
         return undefined;
@@ -92,7 +95,7 @@ function measure(
   return (info) => {
     const domain = info.node.metadata.labels?.[topologyKey];
     if (domain === undefined) return 0;
-    const count = byDomain === undefined ? countOf(constraint, info) : byDomain.of(domain);
+    const count = byDomain === undefined ? countOf(constraint, info) : byDomain.of(topologyKey, domain);
     return count * weight + (maxSkew - 1);
   };
 }
@@ -105,7 +108,7 @@ function domainsOf(constraint: Constraint, keys: readonly string[], snapshot: Sn
     const { node } = info;
     const domain = node.metadata.labels?.[topologyKey];
     if (domain === undefined || !hasAll(node, keys) || !constraint.includes(node)) return [];
-    return [[domain, countOf(constraint, info)]];
+    return [[topologyKey, domain, countOf(constraint, info)]];
   });
 }
 

@@ -31,6 +31,9 @@ export type PodDisruptionBudget = Stored<policy.PodDisruptionBudget>;
 
 export interface Snapshot {
   nodes: readonly NodeInfo[];
+  /** Whether any node has `podsThatRepel`, or `podsWithWishes`. */
+  repels: boolean;
+  wishes: boolean;
   /** Sums that are kept from one snapshot of the same cluster to the next, see `tallyOf`. */
   tallies: Map<string, PairTally>;
   claim(namespace: string, name: string): PersistentVolumeClaim | undefined;
@@ -48,13 +51,15 @@ export interface Snapshot {
   siblings(pod: Pod): { key: string; includes(other: Pod): boolean } | undefined;
 }
 
-/** A node and what is on it. Immutable. */
+/** A node and what is on it. Immutable, but for newer states of its pods that rules can't tell from the ones before. */
 export interface NodeInfo {
   node: Node;
   name: string;
   pods: readonly Pod[];
-  /** Those of `pods` that have wishes about other pods, hard or soft. Few, where there are many pods. */
-  podsWithAffinity: readonly Pod[];
+  /** Those of `pods` that refuse to be near some others. Few, where there are many pods. */
+  podsThatRepel: readonly Pod[];
+  /** Those of `pods` that make nodes more or less welcome to others. */
+  podsWithWishes: readonly Pod[];
   allocatable: Amounts;
   requested: Amounts;
   /** Requested cpu (milli) and memory (bytes), with a guess for containers that ask for nothing. For scores. */
