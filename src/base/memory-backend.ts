@@ -178,8 +178,9 @@ class MemoryState implements TransactionState, WatchHistory {
   readonly leases = new Map<string, number>();
   /** Versions of a key, oldest first; a version with `version` 0 is a deletion. */
   readonly #versions = new Map<string, KeyValue[]>();
-  /** Keys of #versions, sorted. */
+  /** Keys of #versions: sorted but for the last ones, which have come since somebody has asked for a range. */
   #keys: string[] = [];
+  #sortedKeys = 0;
   #changes: WatchEvent[] = [];
   #uncommitted: WatchEvent[] = [];
 
@@ -205,6 +206,7 @@ class MemoryState implements TransactionState, WatchHistory {
   }
 
   keysOf(lease: string): string[] {
+    this.#sort();
     return this.#keys.filter((key) => this.#current(key)?.lease === lease);
   }
 
@@ -269,7 +271,9 @@ class MemoryState implements TransactionState, WatchHistory {
       this.#versions.set(key, kept);
       if (kept.length === 0) this.#versions.delete(key);
     }
+    this.#sort();
     this.#keys = this.#keys.filter((key) => this.#versions.has(key));
+    this.#sortedKeys = this.#keys.length;
   }
 
   #append(type: "put" | "delete", kv: KeyValue, previous: KeyValue | undefined): void {
@@ -277,7 +281,7 @@ class MemoryState implements TransactionState, WatchHistory {
     if (versions === undefined) {
       versions = [];
       this.#versions.set(kv.key, versions);
-      this.#keys.splice(this.#position(kv.key), 0, kv.key);
+      this.#keys.push(kv.key);
     }
     versions.push(kv);
     this.#uncommitted.push(previous === undefined ? { type, kv } : { type, kv, previous });
@@ -294,8 +298,15 @@ class MemoryState implements TransactionState, WatchHistory {
 
   #keysIn(start: string, end: string | undefined): string[] {
     if (end === undefined) return this.#versions.has(start) ? [start] : [];
+    this.#sort();
     const first = this.#position(start);
     return this.#keys.slice(first, end === "\0" ? undefined : Math.max(first, this.#position(end)));
+  }
+
+  #sort(): void {
+    if (this.#sortedKeys === this.#keys.length) return;
+    this.#keys.sort((left, right) => (left < right ? -1 : 1));
+    this.#sortedKeys = this.#keys.length;
   }
 
   /** Index of the first key that is not below `key`. */

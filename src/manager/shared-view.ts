@@ -9,6 +9,7 @@ import type { View } from "#controllers/controller.ts";
 import { viewIndexes } from "#controllers/indexes.ts";
 import type { Resource } from "#controllers/kubernetes.ts";
 import type { Clock, Logger, Random } from "#base/ports.ts";
+import { copyOf } from "#kinds/equality.ts";
 import type { KubeObject } from "#kinds/object.ts";
 
 export type ChangeHandler = (
@@ -92,7 +93,7 @@ export class SharedView implements View {
 
   /** The answer to a write: every plan sees it from now on. */
   apply(resource: Resource, object: KubeObject): void {
-    this.#informers.get(keyOf(resource))?.informer.apply(structuredClone(object));
+    this.#informers.get(keyOf(resource))?.informer.apply(copyOf(object));
   }
 
   forget(resource: Resource, object: KubeObject): void {
@@ -107,8 +108,13 @@ export class SharedView implements View {
 }
 
 export function keyOf(resource: Resource): string {
-  return `${resource.group}/${resource.plural}`;
+  let key = keys.get(resource);
+  if (key === undefined) keys.set(resource, (key = `${resource.group}/${resource.plural}`));
+  return key;
 }
+
+/** Made once: every look into the view asks for one. */
+const keys = new WeakMap<Resource, string>();
 
 const kindsWithoutStatus = new Set([
   "ConfigMap",

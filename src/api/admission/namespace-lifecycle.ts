@@ -35,6 +35,7 @@ export function namespaceLifecycle(registry: ResourceRegistry, hub: WatchHub): A
         entry = stored.cache.get(objectKey(stored, "", request.namespace));
       }
       if (entry === undefined) throw notFoundError({ group: "", resource: "namespaces" }, request.namespace);
+      if (!entry.item.includes('"deletionTimestamp"') && !entry.item.includes('"Terminating"')) return;
       const namespace = entry.decode();
       const phase = (namespace["status"] as { phase?: string } | undefined)?.phase;
       if (phase !== "Terminating" && namespace.metadata.deletionTimestamp === undefined) return;
