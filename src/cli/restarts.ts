@@ -27,7 +27,10 @@ export function restartsLine({ count, exitCode, time }: RestartsSeen): string {
 
 /** Why a node that does not answer doesn't. */
 export function silenceReason(dataDir: string): string {
-  if (findNode(dataDir) !== undefined) return "it does not answer yet";
+  if (findNode(dataDir) !== undefined) {
+    const waitsFor = warningOf(lastLogLines(dataDir, 1));
+    return waitsFor === undefined ? "it does not answer yet" : `it does not answer yet: ${waitsFor}`;
+  }
   if (findSupervisor(dataDir) === undefined) return "the node is not running";
   const ended = readRestarts(dataDir);
   return ended === undefined ? "it is being started" : backOffReason(ended, lastLogLines(dataDir, 1));
@@ -36,6 +39,17 @@ export function silenceReason(dataDir: string): string {
 function backOffReason({ ends, code, pauseSeconds }: Restarts, lastWords: string): string {
   const why = lastWords === "" ? "" : `; the last line of its log: ${lastWords}`;
   return `the node ended by itself (${times(ends)}, exit code ${code}) and is started again ${pauseSeconds} s after that${why}`;
+}
+
+/** What a line of a node's log warns of; undefined where it does not. */
+function warningOf(line: string): string | undefined {
+  try {
+    const { level, msg, error } = JSON.parse(line) as { level: number; msg: string; error?: string };
+    if (level < 40) return undefined;
+    return error === undefined ? msg : `${msg}: ${error}`;
+  } catch {
+    return undefined;
+  }
 }
 
 function times(count: number): string {

@@ -37,6 +37,8 @@ export interface NodeStatus {
       failureDomain: string;
       witness: boolean;
     }[];
+    /** Where an etcd of the owner's is the datastore: how its members are, as this node reaches them. */
+    external?: { endpoints: string[]; members: number; alive: number; led: boolean; failures: string[] };
     /** How many voters there are to be, where there are nodes enough. */
     voterTarget: number;
     /** The latest decisions on roles, oldest first. */
@@ -85,7 +87,7 @@ async function notReadyReason(dataDir: string): Promise<string> {
     const status = await readStatus(dataDir);
     return status.ready ? "" : status.reason;
   } catch (error) {
-    return error instanceof NotRunningError ? "the API server does not answer yet" : (error as Error).message;
+    return error instanceof NotRunningError ? silenceReason(dataDir) : (error as Error).message;
   }
 }
 
@@ -190,14 +192,18 @@ export function format(status: NodeStatus, as: StatusFormat): string {
   if (status.restarts !== undefined) lines.push(restartsLine(status.restarts));
   if (ha.members.length > 0) {
     lines.push(
-      `high availability: ${ha.enabled ? "enabled" : "not enabled"} (${quorumText(ha.failuresToQuorumLoss, ha.members.length)})`,
-      `datastore: leader ${ha.leader === "" ? "unknown" : ha.leader}, term ${ha.term}, revision ${ha.revision}`,
+      `high availability: ${ha.enabled ? "enabled" : "not enabled"} (${ha.external === undefined ? quorumText(ha.failuresToQuorumLoss, ha.members.length) : externalText(status)})`,
+      ...(ha.external === undefined
+        ? [
+            `datastore: leader ${ha.leader === "" ? "unknown" : ha.leader}, term ${ha.term}, revision ${ha.revision}`,
+          ]
+        : externalLines(ha.external, ha.leader, ha.revision)),
       "",
       table(
         ["NODE", "ROLE", "ONLINE", "LAG", "ADDRESS", "FAILURE DOMAIN"],
         ha.members.map((each) => [
           each.name + (each.name === ha.leader ? " (leader)" : ""),
-          each.witness ? `${each.role} (witness)` : each.role,
+          ha.external !== undefined ? "control-plane" : each.witness ? `${each.role} (witness)` : each.role,
           each.online ? "yes" : "no",
           each.lagEntries < 0 ? "-" : String(each.lagEntries),
           each.address,
@@ -222,6 +228,26 @@ function quorumText(failures: number, members: number): string {
   if (members === 2)
     return `the second node holds a full copy, but may not take over by itself: add a third node with "trivet add-node", or a witness with "trivet add-node --witness"`;
   return "no more node may fail";
+}
+
+function externalText({ highAvailability: ha }: NodeStatus): string {
+  const { failuresToQuorumLoss: failures, members } = ha;
+  if (failures < 0) return "writes have stopped: the external etcd has no leader";
+  if (failures === 0) return "no member of the external etcd may fail";
+  const etcd = `${failures} more ${failures === 1 ? "member" : "members"} of the external etcd may fail`;
+  return members.length > 1 ? etcd : `${etcd}; one node: add another with "trivet add-node"`;
+}
+
+function externalLines(
+  { endpoints, members, alive, failures }: NonNullable<NodeStatus["highAvailability"]["external"]>,
+  leader: string,
+  revision: number,
+): string[] {
+  return [
+    `datastore: external etcd at ${endpoints.join(", ")}: ${alive} of ${members} members answer, revision ${revision}`,
+    ...failures.map((each) => `  no answer from ${each}`),
+    `controllers run on: ${leader === "" ? "unknown" : leader}`,
+  ];
 }
 
 export function table(header: string[], rows: string[][]): string {

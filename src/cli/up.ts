@@ -23,7 +23,8 @@ import {
 } from "./process-control.ts";
 import type { Restarts } from "./process-control.ts";
 import { readStatus, waitReady } from "./status.ts";
-import { datastoreSetting } from "./datastore.ts";
+import { correctDatastore, datastoreSetting } from "./datastore.ts";
+import { notTaken } from "./not-taken.ts";
 import type { DatastoreFlags } from "./datastore.ts";
 import { etcdSetting, rememberEtcdApi } from "./etcd-api.ts";
 import { parseVoters } from "./voters.ts";
@@ -65,7 +66,10 @@ export async function upCommand(context: CommandContext, flags: UpFlags): Promis
   const node = describeNode(flags);
   const settings = clusterSettings(flags);
   const found = readIdentity(flags.dataDir);
-  const identity = found && rememberEtcdApi(flags.dataDir, found, flags.etcdApi);
+  if (found !== undefined)
+    for (const line of notTaken(found, node, settings, flags)) context.progress.line(`  ${line}`);
+  const corrected = found && correctDatastore(flags.dataDir, found, settings);
+  const identity = corrected && rememberEtcdApi(flags.dataDir, corrected, flags.etcdApi);
   if (identity !== undefined && findNode(flags.dataDir) !== undefined) {
     const status = await readStatus(flags.dataDir).catch(() => undefined);
     if (status?.ready === true) {

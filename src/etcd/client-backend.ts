@@ -27,6 +27,8 @@ import { WatchHub } from "#base/watch-hub.ts";
 import { EtcdConnection } from "./client-connection.ts";
 import type { ClientTls } from "./client-connection.ts";
 import { Election } from "./client-election.ts";
+import type { EtcdHealth } from "./client-health.ts";
+import { HealthWatch, versionRefusal } from "./client-health.ts";
 import { Feed } from "./client-feed.ts";
 import { clientLeases } from "./client-leases.ts";
 import type { WireHeader, WireRangeResponse, WireTxnResponse } from "./client-messages.ts";
@@ -70,6 +72,7 @@ export class EtcdBackend implements Backend {
   readonly #feed: Feed;
   readonly #hub: WatchHub;
   readonly #election: Election;
+  readonly #health: HealthWatch;
   readonly #online = new Map<string, ExternalMember>();
   #members = new Map<string, ExternalMember>();
   /** Newest revision that any answer has named. */
@@ -97,6 +100,7 @@ export class EtcdBackend implements Backend {
     this.#options = options;
     this.#keys = new KeySpace(options.prefix ?? "/trivet/");
     this.#connection = new EtcdConnection(options.endpoints, options.tls);
+    this.#health = new HealthWatch(this.#connection);
     this.leases = clientLeases(this.#connection, this.#keys);
     this.#election = new Election(
       {
@@ -208,15 +212,9 @@ export class EtcdBackend implements Backend {
     return this.#election.watch(callback);
   }
 
-  /** How many members the etcd itself has. */
-  async etcdMembers(): Promise<number> {
-    const { members } = await this.#connection.call<{ members: unknown[] }>(
-      "Cluster",
-      "MemberList",
-      {},
-      "read",
-    );
-    return members.length;
+  /** How the etcd's own members are, as they were asked last. */
+  get health(): EtcdHealth {
+    return this.#health.health;
   }
 
   /** Gives leadership back; another node, if there is one, takes it. */
@@ -234,6 +232,7 @@ export class EtcdBackend implements Backend {
     this.#closed = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.#feed.close();
+    this.#health.close();
     this.#hub.fail(closedError());
     await this.#election.close();
     this.#connection.close();
@@ -241,6 +240,9 @@ export class EtcdBackend implements Backend {
 
   async #start(): Promise<void> {
     const { member, clusterId } = this.#options;
+    const { version } = await this.#connection.call<{ version: string }>("Maintenance", "Status", {}, "read");
+    const refusal = versionRefusal(version);
+    if (refusal !== undefined) throw new StatusError("NotImplemented", refusal);
     const owner = await this.#claim("cluster", clusterId, "0");
     if (owner.text !== clusterId)
       throw new StatusError(
@@ -249,6 +251,7 @@ export class EtcdBackend implements Backend {
       );
     await this.#putNote(`members/${member.id}`, JSON.stringify(member));
     await this.#load();
+    await this.#health.start();
     this.#election.start();
     const check = setInterval(() => void this.#check(), checkMs);
     this.#timers.push(check);

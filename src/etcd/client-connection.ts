@@ -7,7 +7,7 @@ import { checkServerIdentity } from "node:tls";
 import type { PeerCertificate } from "node:tls";
 import * as grpc from "@grpc/grpc-js";
 import { StatusError } from "#base/errors.ts";
-import { clientError, isNotSent } from "./client-errors.ts";
+import { clientError, failureReason, isNotSent, unreachableError } from "./client-errors.ts";
 import { loadServices } from "./definitions.ts";
 
 export interface ClientTls {
@@ -27,7 +27,12 @@ const maxCalls = 8192;
 const nameOfAddresses = "etcd";
 
 export class EtcdConnection {
+  /** http(s)://HOST:PORT, as its owner named them. */
+  readonly endpoints: readonly string[];
+  readonly #tls: ClientTls;
   readonly #clients: grpc.Client[];
+  /** Further members, by address, that are only asked how they are. */
+  readonly #others = new Map<string, grpc.Client>();
   readonly #services: Services = loadServices();
   #at = 0;
   #calls = 0;
@@ -36,23 +41,9 @@ export class EtcdConnection {
   /** `endpoints`: http(s)://HOST:PORT. */
   constructor(endpoints: string[], tls: ClientTls) {
     if (endpoints.length === 0) throw new Error("an etcd cluster has at least one endpoint");
-    this.#clients = endpoints.map((endpoint) => {
-      const url = new URL(endpoint);
-      return new grpc.Client(
-        `${url.hostname}:${url.port === "" ? "2379" : url.port}`,
-        credentials(url, tls),
-        {
-          // Not more often than etcd allows by default.
-          "grpc.keepalive_time_ms": 10_000,
-          "grpc.keepalive_timeout_ms": 4000,
-          "grpc.max_receive_message_length": -1,
-          "grpc.max_send_message_length": -1,
-          ...(isIP(hostOf(url)) === 0 ? {} : { "grpc.ssl_target_name_override": nameOfAddresses }),
-          "grpc.initial_reconnect_backoff_ms": 100,
-          "grpc.max_reconnect_backoff_ms": 2000,
-        },
-      );
-    });
+    this.endpoints = endpoints;
+    this.#tls = tls;
+    this.#clients = endpoints.map((endpoint) => openClient(endpoint, tls));
   }
 
   /** One answer. Rejects with the StatusErrors that `Backend` names. */
@@ -62,32 +53,53 @@ export class EtcdConnection {
         details: { retryAfterSeconds: 1 },
       });
     const deadline = Date.now() + timeoutMs;
+    const silent = new Map<string, string>();
     this.#calls++;
     try {
       for (let tries = 1; ; tries++) {
         if (this.#closed) throw closedError();
         const at = this.#at;
         try {
-          return await this.#once<T>(service, method, request, deadline);
+          return await this.#once<T>(this.#client(), service, method, request, deadline);
         } catch (error) {
           const failure = error as grpc.ServiceError;
           const again = failure.code === grpc.status.UNAVAILABLE && (kind === "read" || isNotSent(failure));
-          if (failure.code === grpc.status.UNAVAILABLE) this.#leave(at);
-          if (!again || tries >= 2 * this.#clients.length + 1 || Date.now() > deadline)
-            throw clientError(failure, kind);
+          if (failure.code === grpc.status.UNAVAILABLE) {
+            silent.set(this.endpoints[at] ?? "", failureReason(failure.details));
+            this.#leave(at);
+          }
+          if (again && tries <= 2 * this.#clients.length && Date.now() <= deadline) {
+            if (tries >= this.#clients.length) await delay(Math.min(50 * tries, 500));
+            continue;
+          }
+          throw again ? unreachableError(silent, failure) : clientError(failure, kind);
         }
-        if (tries >= this.#clients.length) await delay(Math.min(50 * tries, 500));
       }
     } finally {
       this.#calls--;
     }
   }
 
-  /** A stream both ways, to the present endpoint. Its errors are for the caller, who may call `leave`. */
+  /** One question to one member, once. Rejects with an Error whose message is the reason alone. */
+  async ask<T>(url: string, service: keyof Services, method: string, answerMs: number): Promise<T> {
+    if (this.#closed) throw closedError();
+    const at = this.endpoints.indexOf(url);
+    const client = this.#clients[at] ?? this.#others.get(url) ?? openClient(url, this.#tls);
+    if (at < 0) this.#others.set(url, client);
+    try {
+      return await this.#once<T>(client, service, method, {}, Date.now() + answerMs);
+    } catch (error) {
+      throw new Error(failureReason((error as grpc.ServiceError).details), { cause: error });
+    }
+  }
+
+  /** A stream both ways, to the present endpoint; a member that has lost its leader ends it. Its errors are for the caller, who may call `leave`. */
   stream(service: keyof Services, method: string): grpc.ClientDuplexStream<object, unknown> {
     if (this.#closed) throw closedError();
     const { path, requestSerialize, responseDeserialize } = this.#method(service, method);
-    return this.#client().makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+    const requireLeader = new grpc.Metadata();
+    requireLeader.set("hasleader", "true");
+    return this.#client().makeBidiStreamRequest(path, requestSerialize, responseDeserialize, requireLeader);
   }
 
   /** The present endpoint has failed a stream. */
@@ -97,13 +109,19 @@ export class EtcdConnection {
 
   close(): void {
     this.#closed = true;
-    for (const client of this.#clients) client.close();
+    for (const client of [...this.#clients, ...this.#others.values()]) client.close();
   }
 
-  #once<T>(service: keyof Services, name: string, request: object, deadline: number): Promise<T> {
+  #once<T>(
+    client: grpc.Client,
+    service: keyof Services,
+    name: string,
+    request: object,
+    deadline: number,
+  ): Promise<T> {
     const { path, requestSerialize, responseDeserialize } = this.#method(service, name);
     return new Promise((resolve, reject) => {
-      this.#client().makeUnaryRequest(
+      client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
@@ -126,6 +144,20 @@ export class EtcdConnection {
   #leave(at: number): void {
     if (at === this.#at) this.#at = (at + 1) % this.#clients.length;
   }
+}
+
+function openClient(endpoint: string, tls: ClientTls): grpc.Client {
+  const url = new URL(endpoint);
+  return new grpc.Client(`${url.hostname}:${url.port === "" ? "2379" : url.port}`, credentials(url, tls), {
+    // Not more often than etcd allows by default.
+    "grpc.keepalive_time_ms": 10_000,
+    "grpc.keepalive_timeout_ms": 4000,
+    "grpc.max_receive_message_length": -1,
+    "grpc.max_send_message_length": -1,
+    ...(isIP(hostOf(url)) === 0 ? {} : { "grpc.ssl_target_name_override": nameOfAddresses }),
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 2000,
+  });
 }
 
 /** The library sends the host as the name that it expects, which an address can't be: the check is made here then. */

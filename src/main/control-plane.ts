@@ -2,7 +2,6 @@
  * A control-plane node: the replica in its thread, the API server over it, and (unless it is the API
  * alone) the manager and what every node has. The rooms find each other here and nowhere else.
  */
-import type { AddonHost } from "#addons/host.ts";
 import type { Logger } from "#base/ports.ts";
 import type { HttpHandler, HttpUser } from "#base/http.ts";
 import { startManager } from "#manager/manager.ts";
@@ -11,10 +10,9 @@ import { createApiServer } from "#api/server.ts";
 import type { ApiServer } from "#api/server.ts";
 import { createClient } from "#client/client.ts";
 import { systemClock, systemRandom } from "#client/system-clock.ts";
-import type { ApiClient, ResourceName } from "#client/types.ts";
+import type { ApiClient } from "#client/types.ts";
 import type { DatastoreSettings, NodeIdentity } from "#cluster/identity.ts";
 import { writeIdentity } from "#cluster/identity.ts";
-import type { ManagementOptions } from "#cluster/management.ts";
 import { createBackupRoute } from "#cluster/backup.ts";
 import { createManagement } from "#cluster/management.ts";
 import { readPeerAddresses, removePeerAddresses } from "#cluster/peer-addresses.ts";
@@ -22,27 +20,24 @@ import { createRecoveryRoute } from "#cluster/recovery.ts";
 import { ensureNodePki } from "#cluster/pki.ts";
 import type { NodePki } from "#cluster/pki.ts";
 import { readRequest, signAsRequested } from "#cluster/certificate-requests.ts";
-import { StatusError } from "#base/errors.ts";
 import { allKinds } from "#kinds/all.ts";
-import type { KubeObject } from "#kinds/object.ts";
 import { startReplica } from "#replica/start-replica.ts";
 import type { ReplicaHandle, ReplicaOptions } from "#replica/types.ts";
-import { addonNames, startAddons } from "./addons.ts";
+import { startAddons } from "./addons.ts";
 import { tlsAgentDialer } from "./agent-dialer.ts";
-import { etcdEndpoint, startNodeEtcdApi } from "./etcd-api.ts";
+import { startNodeEtcdApi } from "./etcd-api.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
-import { composeStatus } from "./node-status.ts";
 import type { NodePaths } from "./paths.ts";
 import { nodePaths } from "./paths.ts";
-import { expiryWarnings } from "./expiry.ts";
 import { apiChain, peerTls, renewNode } from "./renewal.ts";
 import type { NodeRenewalOptions, PresentPki } from "./renewal.ts";
 import { keepCertificates } from "./certificate-keeper.ts";
+import { managementOptions } from "./management-options.ts";
+import type { ServingNode } from "./management-options.ts";
 import { startRoleEvents } from "./role-events.ts";
 import type { Running } from "./serve.ts";
 import { version } from "#base/version.ts";
 
-const nodes: ResourceName = { group: "", version: "v1", plural: "nodes" };
 const masters: HttpUser = { name: "system:trivet", groups: ["system:masters", "system:authenticated"] };
 
 /** The API server behind its port. */
@@ -51,12 +46,6 @@ interface ServingApi extends ApiServer {
   management: HttpHandler;
   /** What new connections are shown. */
   setCertificate(cert: string, key: string): void;
-}
-
-/** What management needs and what exists only once the API serves. */
-interface ServingNode {
-  client?: ApiClient;
-  addons?: AddonHost;
 }
 
 export interface ControlPlaneOptions {
@@ -150,8 +139,10 @@ async function openExternal(
   pki: NodePki,
   logger: Logger,
 ): Promise<ReplicaHandle> {
-  const { openExternalDatastore } = await import("./external-datastore.ts");
-  return openExternalDatastore(identity, datastore, pki, logger);
+  const { openExternalDatastore, patiently } = await import("./external-datastore.ts");
+  const open = (): Promise<ReplicaHandle> => openExternalDatastore(identity, datastore, pki, logger);
+  // Who makes a cluster is told of a mistake at once; a node that has served waits for its datastore.
+  return identity.state === "ready" ? patiently(open, logger) : open();
 }
 
 /** In the reverse order of their start: whatever uses a room ends before it. */
@@ -316,78 +307,5 @@ function startControllers(
       roleEvents.close();
       await manager.close();
     },
-  };
-}
-
-function managementOptions(
-  identity: NodeIdentity,
-  pki: NodePki,
-  replica: ReplicaHandle,
-  serving: ServingNode,
-  logger: Logger,
-): ManagementOptions {
-  const started = (): ApiClient => {
-    const found = serving.client;
-    if (found === undefined) throw new StatusError("ServiceUnavailable", "the API server is starting");
-    return found;
-  };
-  const getNode = async (name: string): Promise<KubeObject | undefined> => {
-    try {
-      return await started().get<KubeObject>(nodes, undefined, name);
-    } catch (error) {
-      if (error instanceof StatusError && error.reason === "NotFound") return undefined;
-      throw error;
-    }
-  };
-  return {
-    backend: replica.backend,
-    authorities: pki.authorities,
-    settings: identity.settings,
-    version,
-    nowMs: () => systemClock.nowMs(),
-    membership: {
-      members: async () => (await replica.status()).members,
-      add: (member) => replica.addMember(member),
-      remove: (id) => replica.removeMember(id),
-      setVoters: (voters) => replica.setVoters(voters),
-    },
-    drill: {
-      status: () => replica.status(),
-      outage: (durationMs) => replica.outage(durationMs),
-      transferLeadership: () => replica.transferLeadership(),
-      logError: (message, error) => logger.error(message, { error: String(error) }),
-    },
-    nodes: {
-      exists: async (name) => (await getNode(name)) !== undefined,
-      remove: async (name) => {
-        if ((await getNode(name)) !== undefined) await started().delete(nodes, undefined, name);
-      },
-      apiEndpoints: async () => {
-        const { members, memberId } = await replica.status();
-        const own = members.filter((each) => each.id === memberId);
-        const others = members.filter((each) => each.id !== memberId && each.online);
-        return [...own, ...others].map((each) => each.apiAddress).filter((each) => each !== "");
-      },
-    },
-    status: async () => ({
-      ...composeStatus(
-        identity.name,
-        version,
-        await replica.status(),
-        await getNode(identity.name).catch(() => undefined),
-        addonNames(serving.addons),
-        etcdEndpoint(identity),
-      ),
-      ...expiryWarnings(endingAuthorities(pki), systemClock.nowMs()),
-    }),
-  };
-}
-
-function endingAuthorities({ authorities }: NodePki): Parameters<typeof expiryWarnings>[0] {
-  const advice =
-    "all certificates of the cluster end with it, and it can't be replaced in a running cluster: make a new cluster in time";
-  return {
-    "the authority of the API": { certificate: authorities.cluster.certificate, advice },
-    "the authority of the datastore": { certificate: authorities.peer.certificate, advice },
   };
 }

@@ -3,14 +3,19 @@
  * (roles, backups, recovery) is refused with where to turn instead.
  */
 import { createHash } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
 import type { DatastoreSettings, NodeIdentity } from "#cluster/identity.ts";
 import type { NodePki } from "#cluster/pki.ts";
 import { EtcdBackend } from "#etcd/client-backend.ts";
+import type { EtcdHealth } from "#etcd/client-health.ts";
+import { failuresToQuorumLoss } from "#etcd/client-health.ts";
+import type { BackendStatus } from "#base/backend.ts";
 import type { MemberRecord, ReplicaHandle, ReplicaStatus } from "#replica/types.ts";
 
 const statusMs = 500;
+const retryMs = 2_000;
 
 export async function openExternalDatastore(
   identity: NodeIdentity,
@@ -44,7 +49,21 @@ export async function openExternalDatastore(
       `${what}: the datastore is external (${endpoints.join(", ")}), and its owner's tools are the ones to use`,
     );
   };
-  const status = () => statusOf(backend, clusterId);
+  let seen = await backend.status();
+  const status = async (): Promise<ReplicaStatus> => {
+    const { health } = backend;
+    let trouble = troubleOf(health);
+    // Nothing is known of an etcd that is silent but what was seen last, and that it is silent.
+    if (trouble === undefined)
+      await backend.status().then(
+        (now) => (seen = now),
+        (error: unknown) => {
+          if (!(error instanceof StatusError)) throw error;
+          trouble = error.message;
+        },
+      );
+    return statusOf(seen, health, endpoints, clusterId, trouble);
+  };
   return {
     backend,
     memberId,
@@ -76,20 +95,47 @@ export async function openExternalDatastore(
   };
 }
 
-async function statusOf(backend: EtcdBackend, clusterId: string): Promise<ReplicaStatus> {
-  const [seen, etcdMembers] = await Promise.all([backend.status(), backend.etcdMembers()]);
+function statusOf(
+  seen: BackendStatus,
+  health: EtcdHealth,
+  endpoints: string[],
+  clusterId: string,
+  trouble: string | undefined,
+): ReplicaStatus {
+  const failures = trouble === undefined ? failuresToQuorumLoss(health) : -1;
   return {
     ...seen,
+    ready: seen.ready && trouble === undefined,
     clusterId,
     logBytes: 0,
-    // Of the etcd's members, as far as it says: which of them are alive is its owner's to watch.
-    failuresToQuorumLoss: Math.floor((etcdMembers - 1) / 2),
-    highlyAvailable: etcdMembers >= 3 && seen.members.filter(({ online }) => online).length > 1,
+    failuresToQuorumLoss: failures,
+    highlyAvailable: failures >= 1 && seen.members.filter(({ online }) => online).length > 1,
     members: seen.members.map((each) => ({ ...each, witness: false })),
     voterTarget: 0,
     decisions: [],
-    trouble: undefined,
+    trouble,
+    external: { endpoints, ...health },
   };
+}
+
+/** Tries again and again while the etcd does not answer, and logs each new reason. */
+export async function patiently(open: () => Promise<ReplicaHandle>, logger: Logger): Promise<ReplicaHandle> {
+  for (let last = ""; ;) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!(error instanceof StatusError) || error.reason !== "ServiceUnavailable") throw error;
+      if (error.message !== last) logger.warn("waiting for the datastore", { error: (last = error.message) });
+      await delay(retryMs);
+    }
+  }
+}
+
+function troubleOf(health: EtcdHealth): string | undefined {
+  if (failuresToQuorumLoss(health) >= 0) return undefined;
+  const { members, alive, failures } = health;
+  const why = failures.length === 0 ? "" : ` (${failures.join("; ")})`;
+  return `the external datastore has no leader: ${alive} of ${members} members answer${why}`;
 }
 
 function watchStatus(
@@ -106,7 +152,7 @@ function watchStatus(
     const now = await status().catch(() => undefined);
     busy = false;
     if (ended || now === undefined) return;
-    const text = JSON.stringify([now.ready, now.leaderId, now.members]);
+    const text = JSON.stringify([now.ready, now.leaderId, now.members, now.external]);
     if (text === last) return;
     last = text;
     callback(now);

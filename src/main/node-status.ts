@@ -42,6 +42,7 @@ function describe(
       term: replica.term,
       revision: replica.revision,
       failuresToQuorumLoss: replica.failuresToQuorumLoss,
+      ...(replica.external === undefined ? {} : { external: replica.external }),
       members: replica.members.map(
         ({ name: member, id, address, apiAddress, role, online, lagEntries, failureDomain, witness }) => ({
           name: member,
