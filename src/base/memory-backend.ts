@@ -214,7 +214,8 @@ class MemoryState implements TransactionState, WatchHistory {
     const previous = this.#current(key);
     const kv: KeyValue = {
       key,
-      value,
+      // What is kept must not hold the larger piece of memory that the writer may have cut it from.
+      value: new Uint8Array(value),
       createRevision: previous?.createRevision ?? revision,
       modRevision: revision,
       version: (previous?.version ?? 0) + 1,
