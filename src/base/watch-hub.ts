@@ -86,7 +86,9 @@ export class WatchHub {
       return;
     }
     if (watcher.next <= revision) {
-      const { events, upTo } = this.#history.events(watcher.request, watcher.next, limit);
+      const step = this.#stepOf(watcher, limit);
+      if (step === undefined) return;
+      const { events, upTo } = step;
       assert(upTo >= watcher.next && upTo <= revision, "a step through history goes forward");
       watcher.next = upTo + 1;
       if (events.length > 0 || upTo === revision) {
@@ -95,6 +97,16 @@ export class WatchHub {
       }
     }
     if (!watcher.ended && watcher.next > revision) this.#goLive(watcher, revision);
+  }
+
+  /** Undefined: the history can't be read there, and the watch has ended with the reason. */
+  #stepOf(watcher: Watcher, limit: number): { events: WatchEvent[]; upTo: number } | undefined {
+    try {
+      return this.#history.events(watcher.request, watcher.next, limit);
+    } catch (error) {
+      this.#end(watcher, error as Error);
+      return undefined;
+    }
   }
 
   #goLive(watcher: Watcher, revision: number): void {

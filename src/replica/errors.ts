@@ -1,6 +1,6 @@
 /** The answers of a replica that can't do what it was asked, in etcd's words where clients know them. */
 
-import { StatusError } from "#base/errors.ts";
+import { FatalError, StatusError } from "#base/errors.ts";
 
 /** Nobody knows whether the write took place. */
 export function timeoutError(): StatusError {
@@ -44,4 +44,15 @@ export function diskFullError(): StatusError {
 export function isDiskFull(error: unknown): boolean {
   const { errcode, code } = error as { errcode?: number; code?: string };
   return code === "ENOSPC" || code === "EDQUOT" || (errcode !== undefined && (errcode & 0xff) === 13);
+}
+
+/** SQLite finds what it can't read: pages of the state, or its head. */
+export function isUnreadable(error: unknown): error is Error {
+  const { errcode } = error as { errcode?: number };
+  return errcode !== undefined && [11, 26].includes(errcode & 0xff);
+}
+
+/** A log that has lost something, a state that diverged or is not as it was written. */
+export function isDamage(error: unknown): error is Error {
+  return error instanceof FatalError ? error.kind === "corrupt" : isUnreadable(error);
 }

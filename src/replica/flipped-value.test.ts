@@ -27,6 +27,9 @@ test("a damaged value is never served, and its replica comes back with another c
     database.prepare("UPDATE history SET value = ? WHERE key = '/k'").run(Buffer.from("whale"));
     database.close();
     await cluster.restart(victim);
+    const found = async () =>
+      /^trivet_replica_scrub_damage_total 1$/m.test(await cluster.handle(victim).metrics());
+    await until(found, "the walk through the state to find it");
     await assert.rejects(read());
     await until(() => Promise.resolve(existsSync(join(cluster.dataDir(victim), "damage.txt"))), "the mark");
     await cluster.handle(victim).kill();

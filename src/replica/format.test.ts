@@ -115,7 +115,11 @@ test("leases, which a release before them can't read, are refused until all node
 test("a node of an older release can't join a cluster that has gone on, and says why", async () => {
   const world = new ManualWorld(3, { config: { memberId: "", ...next } });
   world.bootstrap();
-  assert.equal(world.node(0).replica.store.note("format"), String(max + 1), "nobody else is to be waited for");
+  assert.equal(
+    world.node(0).replica.store.note("format"),
+    String(max + 1),
+    "nobody else is to be waited for",
+  );
   await world.until(() => world.leader() === 0, "the leader");
   await world.join({}, old);
   await world.until(() => (world.machines[1]?.fatal.length ?? 0) > 0, "the refusal");

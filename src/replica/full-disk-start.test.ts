@@ -17,7 +17,12 @@ function openWith(error: Error): ReplicaState {
     };
     return store;
   };
-  const events = { onReleased() {}, retryLater: () => assert.fail(), onFatal: assert.ifError };
+  const events = {
+    onReleased() {},
+    retryLater: () => assert.fail(),
+    onDamage: assert.ifError,
+    onFatal: assert.ifError,
+  };
   return new ReplicaState(directory, supportedFormats, events);
 }
 

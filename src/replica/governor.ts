@@ -9,6 +9,8 @@ import type { NodeId } from "#raft/types.ts";
 import { ClusterChanges } from "./cluster-changes.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import type { ClusterView, Report } from "./cluster-view.ts";
+import { CopyLosses } from "./damaged-copy.ts";
+import { noLeaderError } from "./errors.ts";
 import { withDecision, withMember, withoutMember, withVoters } from "./cluster-state.ts";
 import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
@@ -32,6 +34,8 @@ const reportMs = 500;
 /** Raft itself gives a transfer up after an election timeout. */
 const transferMs = 1500;
 const demotionMs = 3000;
+/** A new leader has heard from everybody who is there by then. */
+const settlingMs = 4000;
 const caughtUpEntries = 1000;
 
 export class Governor {
@@ -45,7 +49,9 @@ export class Governor {
   #changedMs: number;
   /** The term in which this replica leads; 0: it does not. */
   #reign = 0;
+  #reignSinceMs = Infinity;
   #steppedAsideMs = -Infinity;
+  readonly #losses = new CopyLosses();
 
   constructor(
     replica: Replica,
@@ -155,6 +161,15 @@ export class Governor {
     });
   }
 
+  /** Whether a member whose copy is damaged may give it up now. A new leader does not know whom the last one told so. */
+  mayLoseCopy(id: string): boolean {
+    const { clock } = this.#replica.ports;
+    const nowMs = clock.monotonicMs();
+    if (!this.#replica.leadership.leading) throw noLeaderError();
+    if (nowMs - this.#reignSinceMs < settlingMs) return false;
+    return this.#losses.allow(id, this.#roleView().members, nowMs);
+  }
+
   async setVoters(voters: number): Promise<void> {
     const { clock } = this.#replica.ports;
     await this.#changeCluster((cluster) => {
@@ -223,7 +238,7 @@ export class Governor {
     this.#history.forget();
     if (reign === 0) return;
     this.#view.attendance.begin(now);
-    this.#changedMs = now;
+    this.#reignSinceMs = this.#changedMs = now;
   }
 
   #noteAttendance(now: number): void {

@@ -25,6 +25,8 @@ export class HouseKeeping {
   #compactAtTick = 0;
   /** A write that gives up a part of the log is on its way. */
   #shortening = false;
+  /** The log up to here is to go, whoever would still like to have it. */
+  #unwanted = 0;
 
   constructor(household: Household) {
     this.#household = household;
@@ -39,6 +41,11 @@ export class HouseKeeping {
     }
     this.#shortenLog();
     if (state.store.compactionPending && writable && !state.held) this.#compact();
+  }
+
+  /** Gives up the log up to this index as soon as all of it is applied and the state is durable. */
+  giveUpLog(index: number): void {
+    this.#unwanted = Math.max(this.#unwanted, index);
   }
 
   /** There is time for this: without room on the disk it is tried again later. */
@@ -56,8 +63,12 @@ export class HouseKeeping {
     const { log, state, keptLogBytes } = this.#household;
     // On a full disk it waits with the other writes: there is no use in one more with each tick.
     if (this.#shortening) return;
-    if (log.entriesBytes < keptLogBytes && log.lastIndex - log.firstIndex < maxKeptEntries) return;
-    const kept = this.#lastToGiveUp();
+    const isShort = log.entriesBytes < keptLogBytes && log.lastIndex - log.firstIndex < maxKeptEntries;
+    if (isShort && this.#unwanted < log.firstIndex) return;
+    const kept = Math.max(
+      isShort ? 0 : this.#lastToGiveUp(),
+      Math.min(this.#unwanted, state.store.position.index),
+    );
     // It ends in a while; the next tick finds what has become durable.
     if (state.durableIndex < kept) state.checkpoint("now");
     const upTo = Math.min(state.durableIndex, kept);

@@ -111,6 +111,12 @@ export function decodeRecord(bytes: Buffer, position: number, segment: number): 
   };
 }
 
+/** How long the record is that begins `bytes`, by its head alone; undefined if none does. */
+export function recordSizeBytes(bytes: Buffer): number | undefined {
+  if (bytes.length < recordHeaderBytes || bytes.readUInt32LE(0) !== recordMagic) return undefined;
+  return recordBytes(bytes.readUInt32LE(4));
+}
+
 /** The running checksum after a record with this checksum. */
 export function chainOf(own: number, chain: number): number {
   const word = Buffer.allocUnsafe(4);

@@ -5,6 +5,7 @@
 
 import type { Family, Sample } from "#base/exposition.ts";
 import type { ReplicaMeter } from "./meter.ts";
+import type { ScrubProgress } from "./scrubber.ts";
 import type { ReplicaStatus } from "./types.ts";
 
 /** What is known at the moment of the question. */
@@ -18,6 +19,7 @@ export interface ReplicaNow {
   activePeers: string[];
   /** How long the replica's thread has been busy since its start. */
   threadActiveSeconds: number;
+  scrub: ScrubProgress;
 }
 
 export function replicaFamilies(meter: ReplicaMeter, now: ReplicaNow): Family[] {
@@ -26,6 +28,7 @@ export function replicaFamilies(meter: ReplicaMeter, now: ReplicaNow): Family[] 
     ...diskFamilies(meter, now),
     ...networkFamilies(meter, now),
     ...ownFamilies(meter, now),
+    ...scrubFamilies(now),
   ];
 }
 
@@ -173,6 +176,23 @@ function ownFamilies(meter: ReplicaMeter, { status, threadActiveSeconds }: Repli
       "trivet_replica_thread_delay_seconds",
       "How late the replica's thread turned, 20 looks a second.",
       meter.threadDelaySeconds.samples(),
+    ),
+  ];
+}
+
+function scrubFamilies({ scrub }: ReplicaNow): Family[] {
+  return [
+    counter("trivet_replica_scrubbed_rows_total", "Rows of the state that were looked through.", scrub.rows),
+    counter(
+      "trivet_replica_scrubbed_segments_total",
+      "Files of the log that were looked through.",
+      scrub.segments,
+    ),
+    counter("trivet_replica_scrubs_total", "Times that everything was looked through.", scrub.walks),
+    counter(
+      "trivet_replica_scrub_damage_total",
+      "Damaged rows and files that were found so, each time anew.",
+      scrub.damaged,
     ),
   ];
 }

@@ -77,6 +77,7 @@ export class ReplicaMonitor {
         activePeers: [...replica.heardMs]
           .filter(([, atMs]) => nowMs - atMs < activeMs)
           .map(([id]) => formatMemberId(id)),
+        scrub: replica.scrubber.progress,
         threadActiveSeconds: performance.eventLoopUtilization().active / 1000,
       }),
     );

@@ -12,6 +12,7 @@ import { FileStateDirectory } from "#store/state-directory.ts";
 import { AddressBook } from "./address-book.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import { FileDisk } from "./disk.ts";
+import { isDamage } from "./errors.ts";
 import type { ReplicaIdentity } from "./identity-file.ts";
 import { copyFiles, readReplicaIdentity, writeDurably, writeReplicaIdentity } from "./identity-file.ts";
 import { defaultSlowRequests } from "./measured-backend.ts";
@@ -334,13 +335,6 @@ function hopeless(dataDir: string, cause: Error): FatalError {
       'that could have another: bring it back from a backup ("trivet restore FILE"), or put back a copy of the directory',
     { cause },
   );
-}
-
-/** A log that has lost something, a state that diverged or that SQLite can't read. */
-function isDamage(error: unknown): error is Error {
-  if (error instanceof FatalError) return error.kind === "corrupt";
-  const { errcode } = error as { errcode?: number };
-  return errcode !== undefined && ((errcode & 0xff) === 11 || (errcode & 0xff) === 26);
 }
 
 function damageMark(dataDir: string): string {

@@ -43,6 +43,8 @@ export interface ReplicaHooks {
   /** The cluster's membership, or this replica's view of who leads, has changed. */
   onChange(): void;
   handlers: Record<string, (from: NodeId, body: Uint8Array) => Promise<Uint8Array> | Uint8Array>;
+  /** Something in the state is not as it was written; the rest is served. */
+  onDamage(error: Error): void;
   onFatal(error: Error): void;
 }
 

@@ -12,6 +12,7 @@ import { supportedFormats } from "#store/format.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import { BackupSource } from "./backup-source.ts";
 import { ClusterView } from "./cluster-view.ts";
+import { DamagedCopy } from "./damaged-copy.ts";
 import { noLeaderError } from "./errors.ts";
 import type { MemberUpdate, NewMember } from "./governor.ts";
 import { Governor } from "./governor.ts";
@@ -115,10 +116,27 @@ export class ReplicaNode {
       handlers: {
         admin: (_, body) => this.#onAdmin(body),
         backup: (_, body) => this.backups.serve(body),
+        loseCopy: (from) => Buffer.from(String(this.governor.mayLoseCopy(formatMemberId(from)))),
         lease: (_, body) => this.#lessor.serve(body),
         probe: () => new Uint8Array(0),
       },
+      onDamage: (error) => damaged.found(error),
       onFatal: (error) => options.onFatal(error),
+    });
+    const end = (error: Error) => {
+      this.replica.stop();
+      options.onFatal(error);
+    };
+    const { clock, logger } = options.ports;
+    const damaged = new DamagedCopy({
+      clock,
+      logger,
+      mayLoseCopy: () => this.#mayLoseCopy(),
+      handOver: async () => {
+        if (this.replica.leadership.leading) await this.governor.handOver();
+      },
+      isStopped: () => this.replica.stopped,
+      giveUp: end,
     });
     const targets = { ...defaultTargets, ...options.targets };
     const { clusterId, peers: members = [] } = options;
@@ -126,10 +144,7 @@ export class ReplicaNode {
     this.governor = new Governor(this.replica, this.view, {
       targets,
       historyMs: options.historyMs ?? defaultHistoryMs,
-      onDiverged: (error) => {
-        this.replica.stop();
-        options.onFatal(error);
-      },
+      onDiverged: end,
     });
     this.#lessor = new Lessor(this.replica);
     this.#backend = new NodeBackend(this.replica, this.view, this.#lessor);
@@ -219,6 +234,15 @@ export class ReplicaNode {
   kill(): void {
     this.#timer?.cancel();
     this.replica.stop();
+  }
+
+  async #mayLoseCopy(): Promise<boolean> {
+    const { replica } = this;
+    if (replica.leadership.leading) return this.governor.mayLoseCopy(formatMemberId(replica.id));
+    const leader = this.#leader();
+    if (leader === undefined) throw noLeaderError();
+    const answer = await replica.calls.call(leader, "loseCopy", new Uint8Array(0), replica.config.timeoutMs);
+    return Buffer.from(answer).toString() === "true";
   }
 
   #arm(): void {

@@ -11,7 +11,12 @@ import { ReplicaLog } from "./log.ts";
 import { MemoryDisk } from "./memory-disk.fixture.ts";
 import { ReplicaState } from "./replica-state.ts";
 
-const events = { onReleased() {}, retryLater: () => assert.fail(), onFatal: assert.ifError };
+const events = {
+  onReleased() {},
+  retryLater: () => assert.fail(),
+  onDamage: assert.ifError,
+  onFatal: assert.ifError,
+};
 
 test("a crash at the moment when a snapshot has become the state leaves a whole replica", () => {
   const source = new MemoryStateDirectory().open();

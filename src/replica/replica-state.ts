@@ -13,7 +13,7 @@ import { checkFormat } from "#store/format.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import type { Store } from "#store/store.ts";
 import type { ClusterState } from "./cluster-state.ts";
-import { isDiskFull } from "./errors.ts";
+import { isDiskFull, isUnreadable } from "./errors.ts";
 import type { ReplicaLog } from "./log.ts";
 import { parseMemberId } from "./member-id.ts";
 
@@ -22,6 +22,8 @@ export interface StateEvents {
   onReleased(): void;
   /** Calls back later: how soon a full disk is tried again. */
   retryLater(retry: () => void): void;
+  /** A row is not as it was written. Whoever reads it is told as well. */
+  onDamage(error: Error): void;
   /** The disk failed in a way after which nothing written is certain. */
   onFatal(error: Error): void;
 }
@@ -46,7 +48,7 @@ export class ReplicaState {
     this.#directory = directory;
     this.#events = events;
     this.#store = directory.open();
-    this.#store.onDamage = (error) => events.onFatal(error);
+    this.#store.onDamage = (error) => events.onDamage(error);
     this.#durableIndex = flushed(this.#store);
     this.readMembership();
   }
@@ -89,8 +91,18 @@ export class ReplicaState {
       get compactRevision() {
         return store().compactRevision;
       },
-      events: (...request) => store().events(...request),
+      events: (...request) => this.read((present) => present.events(...request)),
     };
+  }
+
+  /** What SQLite can't read is reported as damaged rows are, and thrown too. */
+  read<T>(work: (store: Store) => T): T {
+    try {
+      return work(this.#store);
+    } catch (error) {
+      if (isUnreadable(error)) this.#events.onDamage(error);
+      throw error;
+    }
   }
 
   /** The term and vote of the log, brought in line with what was applied. */
@@ -126,7 +138,7 @@ export class ReplicaState {
     this.#held = false;
     this.#checkpointing = false;
     this.#store = this.#directory.adopt(received);
-    this.#store.onDamage = (error) => this.#events.onFatal(error);
+    this.#store.onDamage = (error) => this.#events.onDamage(error);
     this.#durableIndex = this.#store.position.index;
   }
 

@@ -40,6 +40,7 @@ import { ReadRounds } from "./read-rounds.ts";
 import type { ReplicaConfig, ReplicaHooks } from "./replica-config.ts";
 import { raftConfig } from "./replica-config.ts";
 import { ReplicaState } from "./replica-state.ts";
+import { Scrubber } from "./scrubber.ts";
 import { SnapshotReceiver, SnapshotSender } from "./snapshot-transfer.ts";
 
 export class Replica {
@@ -51,6 +52,7 @@ export class Replica {
   readonly reads: ReadRounds;
   readonly hub: WatchHub;
   readonly log: ReplicaLog;
+  readonly scrubber: Scrubber;
   readonly #hooks: ReplicaHooks;
   readonly #state: ReplicaState;
   readonly #node: RawNode;
@@ -77,6 +79,7 @@ export class Replica {
     this.#state = new ReplicaState(ports.state, config.formats, {
       onReleased: () => this.#turns.ask(),
       retryLater: (retry) => void clock.setTimer(1000, retry),
+      onDamage: (error) => hooks.onDamage(error),
       onFatal: (error) => this.#die(error),
     });
     this.log = new ReplicaLog({
@@ -187,6 +190,19 @@ export class Replica {
       sender: this.#sender,
       keptLogBytes: config.keptLogBytes,
     });
+    this.scrubber = new Scrubber({
+      clock,
+      disk,
+      state: this.#state,
+      log: this.log,
+      onDamagedRow: (error) => hooks.onDamage(error),
+      onDamagedSegment: ({ name, lastIndex }) => {
+        logger.error("a file of the log is damaged: what is in it is given up, as soon as the state has it", {
+          name,
+        });
+        this.#houseKeeping.giveUpLog(lastIndex);
+      },
+    });
   }
 
   start(): void {
@@ -265,12 +281,7 @@ export class Replica {
     validateTransaction({ compare: [], success: [{ type: "range", request }], failure: [] });
     if (request.serializable !== true) await this.readBarrier();
     if (this.#stopped) throw stoppedError();
-    try {
-      return this.store.read(request);
-    } catch (error) {
-      // A damaged row has ended the replica, and why is its node's business.
-      throw this.#stopped ? stoppedError() : error;
-    }
+    return this.#state.read((store) => store.read(request));
   }
 
   async readRevision(): Promise<number> {
@@ -388,6 +399,7 @@ export class Replica {
     this.reads.tick();
     this.proposals.tick();
     this.#houseKeeping.tick(!this.#applier.full);
+    this.scrubber.tick();
     this.#formatKeeper.tick();
     this.#hooks.onTick();
     this.#turns.ask();

@@ -8,6 +8,7 @@ import type { Backend } from "#base/backend.ts";
 import { FatalError } from "#base/errors.ts";
 import type { Clock, Logger } from "#base/ports.ts";
 import type { ClusterState } from "#replica/cluster-state.ts";
+import { isDamage } from "#replica/errors.ts";
 import { newMemberId, parseMemberId } from "#replica/member-id.ts";
 import { ReplicaNode } from "#replica/replica-node.ts";
 import type { MemberRecord, RoleTargets } from "#replica/types.ts";
@@ -374,11 +375,4 @@ export class ReplicaMachine {
     };
     return { debug: log, info: log, warn: log, error: log };
   }
-}
-
-/** A log that has lost something, a state that diverged or that SQLite can't read. */
-export function isDamage(error: unknown): boolean {
-  if (error instanceof FatalError) return error.kind === "corrupt";
-  const { errcode } = error as { errcode?: number };
-  return errcode !== undefined && ((errcode & 0xff) === 11 || (errcode & 0xff) === 26);
 }

@@ -5,13 +5,14 @@
  */
 
 import { crc32 } from "node:zlib";
+import { isDamage } from "#replica/errors.ts";
 import { bootstrapState } from "#replica/replica-node.ts";
 import { wantedVoters } from "#replica/roles.ts";
 import type { JoinGrant, MemberRecord } from "#replica/types.ts";
 import { findNonLinearizablePart, UndecidedError } from "./linearizability.ts";
 import { ReplicaAdversary } from "./replica-adversary.ts";
 import { ReplicaInvariants } from "./replica-invariants.ts";
-import { isDamage, ReplicaMachine } from "./replica-machine.ts";
+import { ReplicaMachine } from "./replica-machine.ts";
 import type { MachineSettings } from "./replica-machine.ts";
 import { checkObservations } from "./revision-checker.ts";
 import { SeededRandom } from "./seeded-random.ts";

@@ -108,6 +108,11 @@ export class MemoryStateDirectory implements StateDirectory {
     this.#database.deserialize(this.#flushed);
   }
 
+  /** Changes what is on the disk, behind the back of whoever has it open. */
+  damage(sql: string): void {
+    this.#database?.exec(sql);
+  }
+
   #limit(): void {
     const { page_count: pages } = this.#database?.prepare("PRAGMA page_count").get() ?? {};
     const most = this.#full ? Number(pages ?? 0) : 1_000_000_000;

@@ -36,6 +36,8 @@ import type { Command } from "./command.ts";
 import { LeaseTable } from "./lease-table.ts";
 import { Moments } from "./moments.ts";
 import { damageOf, rowChecksum } from "./row-checksum.ts";
+import type { ScrubLimits, ScrubStep } from "./scrub.ts";
+import { scrubRows } from "./scrub.ts";
 import type { HistoryRow, Statements } from "./tables.ts";
 import { endOfKeys, openDatabase, prepareStatements } from "./tables.ts";
 
@@ -264,6 +266,11 @@ export class Store implements TransactionState, WatchHistory {
     if (damage === undefined) return row;
     if (!this.#closed) this.onDamage?.(damage);
     throw damage;
+  }
+
+  /** Looks at rows after the row `after` (0: from the start) for damage, and tells nobody else of it. */
+  scrub(after: number, limits: ScrubLimits): ScrubStep {
+    return scrubRows(this.#statements, after, limits);
   }
 
   /** A named value beside the keys, or undefined. */

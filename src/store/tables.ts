@@ -105,6 +105,12 @@ const queries = {
   changes: `SELECT ${columns} FROM history h WHERE h.revision >= ? AND h.revision <= ? AND h.key >= ? AND h.key < ? ORDER BY h.id`,
   changesOfKey: `SELECT ${columns} FROM history h WHERE h.key = ? AND h.revision >= ? AND h.revision <= ? ORDER BY h.revision`,
   rowsAfter: `SELECT ${columns} FROM history h WHERE h.id > ? ORDER BY h.id LIMIT ?`,
+  scrub: `SELECT ${columns},
+      (SELECT i.id FROM history i INDEXED BY history_by_key WHERE i.key = h.key AND i.revision = h.revision) AS by_key,
+      (SELECT r.id FROM history r INDEXED BY history_by_revision WHERE r.revision = h.revision AND r.id = h.id) AS by_revision,
+      (SELECT n.id FROM history n INDEXED BY history_by_key WHERE n.key = h.key ORDER BY n.revision DESC LIMIT 1) AS newest,
+      (SELECT c.id FROM current c WHERE c.key = h.key) AS current
+    FROM history h WHERE h.id > ? ORDER BY h.id`,
   insertHistory:
     "INSERT INTO history (key, revision, create_revision, version, lease, value, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)",
   insertRow:
