@@ -25,6 +25,8 @@ export interface View {
 export type Action =
   | { type: "get"; resource: Resource; namespace: string | undefined; name: string; subresource?: string }
   | { type: "list"; resource: Resource; namespace: string | undefined; labelSelector?: string }
+  /** What is served at a path that no resource has. Answered with the document. */
+  | { type: "getPath"; path: string; query: Readonly<Record<string, string>> }
   | { type: "create"; resource: Resource; object: KubeObject }
   /** Refused with Conflict unless the object's resourceVersion is the newest. */
   | { type: "update"; resource: Resource; object: KubeObject; subresource?: string }

@@ -47,13 +47,45 @@ export function replicasForUsage(
     );
   if (pods.length === 0) throw new Error("no pods returned by selector while calculating replica count");
   const goal = goalsOf(target, pods);
-  const groups = groupPods(target.resource, pods, metrics, usage, nowMs);
+  const metricsOf = new Map(metrics.map((each) => [each.metadata.name, each]));
+  const groups = groupPods(pods, usage, (pod) => {
+    const found = metricsOf.get(pod.metadata.name);
+    return target.resource === "cpu" && found !== undefined && isStarting(pod, found, nowMs);
+  });
+  return verdictOf(target.utilization, current, groups, usage, goal);
+}
+
+/** As many as bring the pods' own figures to this mean, in thousandths. Throws as `replicasForUsage` does. */
+export function replicasForMean(
+  averageMilli: number,
+  current: number,
+  pods: readonly Pod[],
+  usage: ReadonlyMap<string, number>,
+): UsageVerdict {
+  if (pods.length === 0) throw new Error("no pods returned by selector while calculating replica count");
+  const goal = new Map(pods.map((each) => [each.metadata.name ?? "", averageMilli]));
+  return verdictOf(
+    undefined,
+    current,
+    groupPods(pods, usage, () => false),
+    usage,
+    goal,
+  );
+}
+
+function verdictOf(
+  utilization: number | undefined,
+  current: number,
+  groups: Groups,
+  usage: ReadonlyMap<string, number>,
+  goal: ReadonlyMap<string, number>,
+): UsageVerdict {
   const measured = new Map(groups.ready.map((name) => [name, usage.get(name) ?? 0]));
   if (measured.size === 0)
     throw new Error("did not receive metrics for targeted pods (pods might be unready)");
   const ratio = ratioOf(measured, goal);
   const verdict = {
-    utilization: target.utilization === undefined ? undefined : Math.floor(ratio * target.utilization + 1e-9),
+    utilization: utilization === undefined ? undefined : Math.floor(ratio * utilization + 1e-9),
     averageMilli: Math.floor(sum(measured.values()) / measured.size),
   };
   const countsUnready = groups.unready.length > 0 && ratio > 1;
@@ -63,7 +95,7 @@ export function replicasForUsage(
   }
   // Those that are not measured use all of their share when going down and nothing when going up.
   for (const name of groups.missing) {
-    if (ratio < 1) measured.set(name, (goal.get(name) ?? 0) * Math.max(1, 100 / (target.utilization ?? 100)));
+    if (ratio < 1) measured.set(name, (goal.get(name) ?? 0) * Math.max(1, 100 / (utilization ?? 100)));
     else if (ratio > 1) measured.set(name, 0);
   }
   if (countsUnready) for (const name of groups.unready) measured.set(name, 0);
@@ -116,26 +148,25 @@ function sidecarsOf(pod: Pod): Pod["spec"]["containers"] {
   );
 }
 
+/** Names of pods. */
+interface Groups {
+  ready: string[];
+  unready: string[];
+  missing: string[];
+}
+
 function groupPods(
-  resource: string,
   pods: readonly Pod[],
-  metrics: readonly PodMetrics[],
   usage: ReadonlyMap<string, number>,
-  nowMs: number,
-): { ready: string[]; unready: string[]; missing: string[] } {
-  const groups: { ready: string[]; unready: string[]; missing: string[] } = {
-    ready: [],
-    unready: [],
-    missing: [],
-  };
-  const metricsOf = new Map(metrics.map((each) => [each.metadata.name, each]));
+  isWarmingUp: (pod: Pod) => boolean,
+): Groups {
+  const groups: Groups = { ready: [], unready: [], missing: [] };
   for (const pod of pods) {
     const name = pod.metadata.name ?? "";
     if (pod.metadata.deletionTimestamp !== undefined || pod.status.phase === "Failed") continue;
-    const found = metricsOf.get(name);
     if (pod.status.phase === "Pending") groups.unready.push(name);
-    else if (found === undefined || !usage.has(name)) groups.missing.push(name);
-    else if (resource === "cpu" && isStarting(pod, found, nowMs)) groups.unready.push(name);
+    else if (!usage.has(name)) groups.missing.push(name);
+    else if (isWarmingUp(pod)) groups.unready.push(name);
     else groups.ready.push(name);
   }
   return groups;
@@ -159,12 +190,12 @@ function ratioOf(measured: ReadonlyMap<string, number>, goals: ReadonlyMap<strin
   return sum(measured.values()) / sum([...measured.keys()].map((name) => goals.get(name) ?? 0));
 }
 
-function isClose(ratio: number): boolean {
+export function isClose(ratio: number): boolean {
   return Math.abs(1 - ratio) <= tolerance + 1e-9;
 }
 
 /** Without what floating point adds: 3.0000000000000004 replicas are 3. */
-function round(replicas: number): number {
+export function round(replicas: number): number {
   return Math.round(replicas * 1e9) / 1e9;
 }
 

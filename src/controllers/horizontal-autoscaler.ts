@@ -1,6 +1,6 @@
 /**
- * HorizontalPodAutoscalers: every fifteen seconds the use of cpu and memory (metrics.k8s.io) says how many
- * replicas the target's scale should have. Metrics of other APIs are not built and said to be invalid.
+ * HorizontalPodAutoscalers: every fifteen seconds the use of cpu and memory (metrics.k8s.io), and what other
+ * metrics APIs tell (`horizontal-autoscaler-metrics.ts`), says how many replicas the target's scale should have.
  */
 import { StatusError } from "#base/errors.ts";
 import type { KubeObject } from "#kinds/object.ts";
@@ -10,6 +10,8 @@ import type { Condition } from "./conditions.ts";
 import { list, on, record, requeueAfter, self, splitKey, updateStatus } from "./controller.ts";
 import type { Controller, DiscoveredResource, Plan, View } from "./controller.ts";
 import { equal } from "./equality.ts";
+import { MetricError, askOtherMetric } from "./horizontal-autoscaler-metrics.ts";
+import type { Metric } from "./horizontal-autoscaler-metrics.ts";
 import { limitChange } from "./horizontal-autoscaler-limits.ts";
 import type { ScalingHistory } from "./horizontal-autoscaler-limits.ts";
 import { replicasForUsage } from "./horizontal-autoscaler-usage.ts";
@@ -17,8 +19,6 @@ import type { PodMetrics, UsageTarget } from "./horizontal-autoscaler-usage.ts";
 import { horizontalPodAutoscalers, pods } from "./kubernetes.ts";
 import type { HorizontalPodAutoscaler, Resource } from "./kubernetes.ts";
 import { timestamp } from "./pod.ts";
-
-type Metric = NonNullable<HorizontalPodAutoscaler["spec"]["metrics"]>[number];
 
 interface Scale extends KubeObject {
   spec?: { replicas?: number };
@@ -159,13 +159,13 @@ class Autoscaling {
     let invalid = 0;
     for (const metric of metrics) {
       try {
-        const asked = yield* this.#askMetric(metric, selector, current);
+        const asked = yield* this.#askMetric(metric, scale, selector, current);
         if (best === undefined || asked.replicas > best.replicas) best = asked;
       } catch (error) {
         if (!(error instanceof MetricError)) throw error;
         invalid++;
         if (firstProblem === undefined) {
-          firstProblem = `failed to get ${error.metric} metric value: ${error.message}`;
+          firstProblem = error.summary;
           this.#set(
             "ScalingActive",
             "False",
@@ -192,18 +192,34 @@ class Autoscaling {
     return best;
   }
 
-  *#askMetric(metric: Metric, selector: string, current: number): Plan<{ replicas: number; metric: string }> {
-    const target = usageTarget(metric);
+  *#askMetric(
+    metric: Metric,
+    scale: Scale,
+    selector: string,
+    current: number,
+  ): Plan<{ replicas: number; metric: string }> {
     const { namespace } = this.#autoscaler.metadata;
+    const target = usageTarget(metric);
+    if (target === undefined) {
+      const statusReplicas = scale.status?.replicas ?? 0;
+      const asked = yield* askOtherMetric(metric, {
+        namespace,
+        selector,
+        specReplicas: current,
+        statusReplicas,
+      });
+      this.#current.push(asked.current);
+      return asked;
+    }
     const value = target.utilization === undefined ? "metric value" : "utilization";
     const reason =
       target.container === undefined ? "FailedGetResourceMetric" : "FailedGetContainerResourceMetric";
-    const failure = (why: string): MetricError =>
-      new MetricError(
-        `${target.resource} ${target.container === undefined ? "" : "container "}resource`,
-        reason,
-        `failed to get ${target.resource} ${value}: ${why}`,
-      );
+    const failure = (why: string): MetricError => {
+      const message = `failed to get ${target.resource} ${value}: ${why}`;
+      const which =
+        target.container === undefined ? `${target.resource} resource` : `${target.container} container`;
+      return new MetricError(reason, message, `failed to get ${which} metric value: ${message}`);
+    };
     let measured: PodMetrics[];
     try {
       measured = yield* list(podMetrics, namespace, selector);
@@ -312,17 +328,6 @@ class Autoscaling {
   }
 }
 
-class MetricError extends Error {
-  readonly metric: string;
-  readonly reason: string;
-
-  constructor(metric: string, reason: string, message: string) {
-    super(message);
-    this.metric = metric;
-    this.reason = reason;
-  }
-}
-
 function findTarget(
   served: readonly DiscoveredResource[],
   { apiVersion = "", kind }: { apiVersion?: string; kind: string },
@@ -336,16 +341,10 @@ function findTarget(
   );
 }
 
-function usageTarget(metric: Metric): UsageTarget {
+/** Undefined for metrics that are not the use of a resource. */
+function usageTarget(metric: Metric): UsageTarget | undefined {
   const source = metric.resource ?? metric.containerResource;
-  if (source === undefined) {
-    const reason = `FailedGet${metric.type === "Pods" ? "Pods" : metric.type}Metric`;
-    throw new MetricError(
-      metric.type.toLowerCase(),
-      reason,
-      `metrics of type ${metric.type} are not implemented`,
-    );
-  }
+  if (source === undefined) return undefined;
   const { averageUtilization, averageValue } = source.target;
   return {
     resource: source.name,

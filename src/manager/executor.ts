@@ -5,7 +5,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { createEventRecorder, targetOf } from "#client/event-recorder.ts";
 import type { EventRecorder } from "#client/event-recorder.ts";
-import { resourcePath } from "#client/paths.ts";
+import { queryString, resourcePath } from "#client/paths.ts";
 import type { ApiClient } from "#client/types.ts";
 import type { Action, DiscoveredResource, ExpressionWarning } from "#controllers/controller.ts";
 import type { Clock, Logger } from "#base/ports.ts";
@@ -52,6 +52,8 @@ export class Executor {
           return await client.getPath(resourcePath(resource, namespace, name, subresource));
         }
         return await client.get(action.resource, action.namespace, action.name);
+      case "getPath":
+        return await client.getPath(action.path, { query: queryString(action.query) });
       case "list": {
         const { namespace, labelSelector } = action;
         const answer = await client.list(action.resource, {
