@@ -18,8 +18,9 @@ import type { Node, PersistentVolumeClaim, Pod, Resource } from "#controllers/ku
 import { equal } from "#controllers/equality.ts";
 import { isPodFinished, podCondition, timestamp } from "#controllers/pod.ts";
 import type { KubeObject } from "#kinds/object.ts";
-import type { Preemption } from "#scheduler/preempt.ts";
+import type { Change } from "#scheduler/queueing-hints.ts";
 import { schedule } from "#scheduler/schedule.ts";
+import type { Decision } from "#scheduler/schedule.ts";
 import { priorityOf } from "#scheduler/types.ts";
 import type { VolumeBindings } from "#scheduler/volumes.ts";
 import type { Executor } from "./executor.ts";
@@ -84,17 +85,18 @@ export class SchedulerLoop {
     on(nodes, (node, old) => {
       if (node === undefined || old === undefined || zoneOf(node) !== zoneOf(old)) this.#cache.onNodeSet();
       this.#cache.onNode((node ?? old)?.metadata.name ?? "");
-      if (node !== undefined && (old === undefined || nodeCouldHelp(node, old))) this.#queue.moveAll();
+      for (const change of nodeChanges(node, old)) this.#queue.changed(change);
     });
     on(namespaces, (namespace, old) => {
-      if (old !== undefined && !equal(namespace?.metadata.labels, old.metadata.labels)) this.#queue.moveAll();
+      if (old !== undefined && !equal(namespace?.metadata.labels, old.metadata.labels))
+        this.#queue.changed("namespaceLabels");
     });
     const volumeResources = schedulerReads.filter((each) =>
       ["persistentvolumes", "persistentvolumeclaims", "storageclasses", "csinodes"].includes(each.plural),
     );
     for (const resource of volumeResources) {
       on(resource, () => {
-        this.#queue.moveAll();
+        this.#queue.changed("storage");
         for (const wake of this.#claimWaiters) wake();
       });
     }
@@ -120,7 +122,9 @@ export class SchedulerLoop {
     const arrived =
       pod !== undefined && (pod.spec.nodeName ?? "") !== "" && !wasOnNode && !isPodFinished(pod);
     const relabeled = wasOnNode && pod !== undefined && !equal(pod.metadata.labels, old!.metadata.labels);
-    if (freed || arrived || relabeled) this.#queue.moveAll();
+    if (freed) this.#queue.changed("podRemoved");
+    if (arrived) this.#queue.changed("podAdded");
+    if (relabeled) this.#queue.changed("podLabels");
   }
 
   async #work(): Promise<void> {
@@ -136,7 +140,7 @@ export class SchedulerLoop {
           pod: `${pod.metadata.namespace}/${pod.metadata.name}`,
           error: (error as Error).stack,
         });
-        this.#queue.failed(uid, true);
+        this.#queue.failed(uid, "error");
       }
       // One pod at a time, and everybody else in between.
       await nextTurn();
@@ -152,7 +156,7 @@ export class SchedulerLoop {
       this.#cache.assume(pod, decision.nodeName);
       void this.#bind(pod, decision.nodeName, decision.volumes);
     } else {
-      void this.#refuse(pod, decision.message, decision.preemption);
+      void this.#refuse(pod, decision);
     }
   }
 
@@ -185,7 +189,7 @@ export class SchedulerLoop {
       const isGone = error instanceof StatusError && error.reason === "NotFound";
       if (!isGone) {
         this.#recorder.event(targetOf(pod), "Warning", "FailedScheduling", (error as Error).message);
-        this.#queue.failed(uid, true);
+        this.#queue.failed(uid, "error");
       }
       return;
     }
@@ -262,7 +266,10 @@ export class SchedulerLoop {
     }
   }
 
-  async #refuse(pod: Pod, message: string, preemption: Preemption | undefined): Promise<void> {
+  async #refuse(
+    pod: Pod,
+    { message, preemption, refusedBy }: Decision & { type: "unschedulable" },
+  ): Promise<void> {
     const { client, fenceTerm, logger, clock, view } = this.#options;
     const { namespace, name = "", uid = "" } = pod.metadata;
     this.#recorder.event(targetOf(pod), "Warning", "FailedScheduling", message);
@@ -314,7 +321,7 @@ export class SchedulerLoop {
         });
       }
     }
-    this.#queue.failed(uid, false);
+    this.#queue.failed(uid, refusedBy);
   }
 
   async #evict(victim: Pod, pod: Pod, nodeName: string): Promise<void> {
@@ -366,10 +373,12 @@ function isWaiting(pod: Pod): boolean {
   );
 }
 
-function nodeCouldHelp(node: Node, old: Node): boolean {
-  return (
-    !equal(node.spec, old.spec) ||
-    !equal(node.metadata.labels, old.metadata.labels) ||
-    !equal(node.status.allocatable, old.status.allocatable)
-  );
+function* nodeChanges(node: Node | undefined, old: Node | undefined): Iterable<Change> {
+  if (node === undefined) yield "nodeRemoved";
+  else if (old === undefined) yield "nodeAdded";
+  else {
+    if (!equal(node.metadata.labels, old.metadata.labels)) yield "nodeLabels";
+    if (!equal(node.spec, old.spec)) yield "nodeTaints";
+    if (!equal(node.status.allocatable, old.status.allocatable)) yield "nodeAllocatable";
+  }
 }

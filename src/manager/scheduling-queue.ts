@@ -3,6 +3,8 @@
  * attempt (1 s doubling to 10 s), or parked until something changes that could help them.
  */
 import type { Clock, Timer } from "#base/ports.ts";
+import { couldHelp } from "#scheduler/queueing-hints.ts";
+import type { Change } from "#scheduler/queueing-hints.ts";
 
 const pauseFirstMs = 1000;
 const pauseLimitMs = 10_000;
@@ -17,8 +19,12 @@ interface Entry {
   /** Not before this time after a failure. */
   readyAtMs: number;
   state: "active" | "parked" | "trying";
-  /** Something changed while the pod was tried. */
+  /** The rules that it is parked for. */
+  refusedBy: ReadonlySet<string>;
+  /** It waits for its pause only. */
   moved: boolean;
+  /** What has changed while the pod was tried. */
+  missed: Set<Change>;
   timer: Timer | undefined;
 }
 
@@ -47,7 +53,9 @@ export class SchedulingQueue {
         attempts: 0,
         readyAtMs: 0,
         state: "parked",
+        refusedBy: new Set(),
         moved: false,
+        missed: new Set(),
         timer: undefined,
       };
       this.#entries.set(uid, entry);
@@ -65,9 +73,12 @@ export class SchedulingQueue {
     if (entry.state === "active") this.#active = this.#active.filter((each) => each !== entry);
   }
 
-  /** Something changed that could make room: all parked pods are tried again, each after its pause. */
-  moveAll(): void {
-    for (const entry of this.#others) this.#move(entry);
+  /** Parked pods that this could help are tried again, each after its pause. */
+  changed(change: Change): void {
+    for (const entry of this.#others) {
+      if (entry.state === "trying") entry.missed.add(change);
+      else if (!entry.moved && couldHelp(change, entry.refusedBy)) this.#move(entry);
+    }
   }
 
   /** The next pod's uid, or undefined once closed. */
@@ -78,6 +89,7 @@ export class SchedulingQueue {
         entry.state = "trying";
         this.#others.add(entry);
         entry.moved = false;
+        entry.missed.clear();
         entry.attempts++;
         return entry.uid;
       }
@@ -88,14 +100,16 @@ export class SchedulingQueue {
     return undefined;
   }
 
-  /** The attempt failed. `retry`: by an error, so that it is tried again without waiting for a change. */
-  failed(uid: string, retry: boolean): void {
+  /** The attempt failed, by these rules or by an error: then it is tried again without waiting for a change. */
+  failed(uid: string, by: ReadonlySet<string> | "error"): void {
     const entry = this.#entries.get(uid);
     if (entry === undefined) return;
     const pauseMs = Math.min(pauseFirstMs * 2 ** (entry.attempts - 1), pauseLimitMs);
     entry.readyAtMs = this.#clock.monotonicMs() + pauseMs;
     entry.state = "parked";
-    if (entry.moved || retry) this.#move(entry);
+    entry.refusedBy = by === "error" ? new Set() : by;
+    const isMissed = [...entry.missed].some((each) => couldHelp(each, entry.refusedBy));
+    if (entry.moved || by === "error" || isMissed) this.#move(entry);
     else entry.timer = this.#clock.setTimer(parkedLimitMs, () => this.#activate(entry));
   }
 

@@ -7,17 +7,23 @@ import { nodeAffinity, nodeName, nodeUnschedulable, taintToleration } from "./no
 import { askedBy } from "./node-info.ts";
 import { tolerates } from "./node-selector.ts";
 import { hostPorts, nodePorts, nodeResourcesFit } from "./resource-filters.ts";
-import type { Filter, FilterPlugin, NodeInfo, Pod, Snapshot, Taint } from "./types.ts";
+import type { Filter, FilterPlugin, NodeInfo, Objection, Pod, Refusal, Snapshot, Taint } from "./types.ts";
 
 export interface Merits {
   /** The first objection in upstream's order. */
-  rejection: ReturnType<Filter>;
+  objection: Objection | undefined;
   /** 0 to 100: how much of the node would be free. */
   free: number;
   /** 0 to 100: how evenly its resources would be used. */
   balance: number;
   /** PreferNoSchedule taints that the pod does not tolerate. */
   taints: number;
+}
+
+/** A rule made ready for a pod. */
+export interface Rule {
+  name: string;
+  filter: Filter;
 }
 
 /** Those that ask nothing but the pod and the node. In upstream's order. */
@@ -44,13 +50,13 @@ const noTaints: readonly Taint[] = [];
 /** How good a node is for the pod. `place`: where the node is in the snapshot; undefined for a changed copy of it. */
 export type Judge = (info: NodeInfo, place: number | undefined) => Merits;
 
-/** The pod's judge of single nodes; a string when it fits nowhere at all. */
-export function meritsFor(pod: Pod, snapshot: Snapshot): Judge | string {
-  const filters: Filter[] = [];
+/** The pod's judge of single nodes, unless it fits nowhere at all. */
+export function meritsFor(pod: Pod, snapshot: Snapshot): Judge | Refusal {
+  const filters: Rule[] = [];
   for (const plugin of ownFilters) {
     const prepared = plugin.prepare(pod, snapshot);
-    if (typeof prepared === "string") return prepared;
-    if (prepared !== undefined) filters.push(prepared.filter);
+    if (typeof prepared === "string") return { reason: prepared, rule: plugin.name };
+    if (prepared !== undefined) filters.push({ name: plugin.name, filter: prepared.filter });
   }
   const { infos, merits } = knownFor(pod);
   return (info, place) => {
@@ -95,10 +101,18 @@ function knownFor(pod: Pod): Known {
   return known;
 }
 
-function judge(pod: Pod, info: NodeInfo, filters: readonly Filter[]): Merits {
-  let rejection: Merits["rejection"];
-  for (const filter of filters) if ((rejection = filter(info)) !== undefined) break;
-  return { rejection, free: freeOf(pod, info), balance: balanceOf(pod, info), taints: taintsOf(pod, info) };
+/** The first objection of these rules. */
+export function firstObjection(rules: readonly Rule[], info: NodeInfo): Objection | undefined {
+  for (const { name, filter } of rules) {
+    const rejection = filter(info);
+    if (rejection !== undefined) return { ...rejection, rule: name };
+  }
+  return undefined;
+}
+
+function judge(pod: Pod, info: NodeInfo, filters: readonly Rule[]): Merits {
+  const objection = firstObjection(filters, info);
+  return { objection, free: freeOf(pod, info), balance: balanceOf(pod, info), taints: taintsOf(pod, info) };
 }
 
 /** Emptier nodes first. */

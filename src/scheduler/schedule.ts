@@ -2,13 +2,22 @@
 import { failureMessage } from "./failure-message.ts";
 import { interPodAffinity, interPodAffinityScore } from "./pod-affinity.ts";
 import { namedNodes } from "./node-filters.ts";
-import { meritsFor, ownScores } from "./own-merits.ts";
-import type { Judge, Merits } from "./own-merits.ts";
+import { firstObjection, meritsFor, ownScores } from "./own-merits.ts";
+import type { Judge, Merits, Rule } from "./own-merits.ts";
 import { preempt } from "./preempt.ts";
 import type { Preemption } from "./preempt.ts";
 import { imageLocality, nodeAffinityScore } from "./scores.ts";
 import { podTopologySpread, podTopologySpreadScore } from "./topology-spread.ts";
-import type { Filter, FilterPlugin, NodeInfo, Pod, Rejection, ScorePlugin, Snapshot } from "./types.ts";
+import type {
+  FilterPlugin,
+  NodeInfo,
+  Objection,
+  Pod,
+  Refusal,
+  Rejection,
+  ScorePlugin,
+  Snapshot,
+} from "./types.ts";
 import { bindingsFor, nodeVolumeLimits, volumeBinding, volumeRestrictions, volumeZone } from "./volumes.ts";
 import type { VolumeBindings } from "./volumes.ts";
 
@@ -32,7 +41,13 @@ const scores: readonly ScorePlugin[] = [
 
 export type Decision =
   | { type: "bind"; nodeName: string; volumes: VolumeBindings }
-  | { type: "unschedulable"; message: string; preemption: Preemption | undefined };
+  | {
+      type: "unschedulable";
+      message: string;
+      preemption: Preemption | undefined;
+      /** The rules that have refused nodes; none where there are no nodes. */
+      refusedBy: ReadonlySet<string>;
+    };
 
 /**
  * `choose`: picks one of so many equally good nodes. `begin`: the node to look at first, where there are so
@@ -67,7 +82,12 @@ function decide(
   found: Feasibility,
 ): Decision {
   if (snapshot.nodes.length === 0) {
-    return { type: "unschedulable", message: "no nodes available to schedule pods", preemption: undefined };
+    return {
+      type: "unschedulable",
+      message: "no nodes available to schedule pods",
+      preemption: undefined,
+      refusedBy: new Set(),
+    };
   }
   if (found.feasible.length > 0) {
     const info = best(pod, found, snapshot, choose);
@@ -80,6 +100,7 @@ function decide(
     type: "unschedulable",
     message: failureMessage(snapshot.nodes.length, found.everywhere, found.rejections, message),
     preemption,
+    refusedBy: new Set([...found.rejections.values()].map((each) => each.rule)),
   };
 }
 
@@ -87,7 +108,7 @@ interface Feasibility {
   feasible: NodeInfo[];
   /** Of each of them. */
   merits: Merits[];
-  rejections: Map<NodeInfo, Rejection>;
+  rejections: Map<NodeInfo, Objection>;
   /** Why the pod fits nowhere at all. */
   everywhere: string | undefined;
   /** So many nodes were looked at. */
@@ -97,10 +118,11 @@ interface Feasibility {
 function feasibleNodes(pod: Pod, snapshot: Snapshot, begin: number): Feasibility {
   const { nodes } = snapshot;
   const prepared = prepare(pod, snapshot);
-  const rejections = new Map<NodeInfo, Rejection>();
-  if (typeof prepared === "string") {
-    for (const info of nodes) rejections.set(info, { reasons: [prepared], resolvable: false });
-    return { feasible: [], merits: [], rejections, everywhere: prepared, examined: 0 };
+  const rejections = new Map<NodeInfo, Objection>();
+  if (isRefusal(prepared)) {
+    const { reason, rule } = prepared;
+    for (const info of nodes) rejections.set(info, { reasons: [reason], resolvable: false, rule });
+    return { feasible: [], merits: [], rejections, everywhere: reason, examined: 0 };
   }
   const feasible: NodeInfo[] = [];
   const merits: Merits[] = [];
@@ -121,7 +143,7 @@ function feasibleNodes(pod: Pod, snapshot: Snapshot, begin: number): Feasibility
 
 function checkNode(pod: Pod, snapshot: Snapshot, node: NodeInfo): Rejection | undefined {
   const prepared = prepare(pod, snapshot);
-  if (typeof prepared === "string") return { reasons: [prepared], resolvable: false };
+  if (isRefusal(prepared)) return { reasons: [prepared.reason], resolvable: false };
   return objection(prepared, node, prepared.judge(node, undefined));
 }
 
@@ -130,35 +152,35 @@ interface Rules {
   /** Where the pod names its nodes: only these come into question. */
   named: ReadonlySet<string> | undefined;
   judge: Judge;
-  filters: readonly Filter[];
+  others: readonly Rule[];
 }
 
 /** Or why the pod fits nowhere. */
-function prepare(pod: Pod, snapshot: Snapshot): Rules | string {
+function prepare(pod: Pod, snapshot: Snapshot): Rules | Refusal {
   const judge = meritsFor(pod, snapshot);
-  if (typeof judge === "string") return judge;
-  const ready: Filter[] = [];
+  if (typeof judge !== "function") return judge;
+  const others: Rule[] = [];
   for (const plugin of filters) {
     const prepared = plugin.prepare(pod, snapshot);
-    if (typeof prepared === "string") return prepared;
+    if (typeof prepared === "string") return { reason: prepared, rule: plugin.name };
     if (prepared === undefined) continue;
-    ready.push(prepared.filter);
+    others.push({ name: plugin.name, filter: prepared.filter });
   }
-  return { named: namedNodes(pod), judge, filters: ready };
+  return { named: namedNodes(pod), judge, others };
+}
+
+function isRefusal(prepared: Rules | Refusal): prepared is Refusal {
+  return "reason" in prepared;
 }
 
 /** A node's first objection. */
-function objection({ named, filters }: Rules, info: NodeInfo, merits: Merits): Rejection | undefined {
+function objection({ named, others }: Rules, info: NodeInfo, merits: Merits): Objection | undefined {
   if (named?.has(info.name) === false) return notNamed;
-  if (merits.rejection !== undefined) return merits.rejection;
-  for (const filter of filters) {
-    const rejection = filter(info);
-    if (rejection !== undefined) return rejection;
-  }
-  return undefined;
+  return merits.objection ?? firstObjection(others, info);
 }
 
-const notNamed: Rejection = {
+const notNamed: Objection = {
+  rule: "NodeAffinity",
   reasons: ["node(s) didn't satisfy plugin(s) [NodeAffinity]"],
   resolvable: false,
 };

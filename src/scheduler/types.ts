@@ -75,6 +75,15 @@ export interface Rejection {
   resolvable: boolean;
 }
 
+/** A rejection, and the name of the rule that it comes from. */
+export type Objection = Rejection & { rule: string };
+
+/** Why a pod fits on no node at all, and the name of the rule that says so. */
+export interface Refusal {
+  reason: string;
+  rule: string;
+}
+
 /** A rule made ready for one pod and one snapshot. */
 export type Filter = (node: NodeInfo) => Rejection | undefined;
 
