@@ -29,6 +29,7 @@ import type { SessionLink } from "./backend-session.ts";
 import { acknowledgedBytes, lostError, Outbox, toClient, toServer } from "./backend-session.ts";
 import { overloadError, timeoutError } from "./errors.ts";
 import { readError } from "./frames.ts";
+import { parseJson } from "./peer-json.ts";
 
 interface Call {
   deadlineMs: number;
@@ -58,7 +59,7 @@ export class BackendClient implements Backend {
     this.#call(
       "lease",
       (out) => void out.text(JSON.stringify(call)),
-      (from) => JSON.parse(from.text()) as unknown,
+      (from) => parseJson(from.text(), "answer"),
     ),
   );
 
@@ -104,7 +105,7 @@ export class BackendClient implements Backend {
     return this.#call(
       "status",
       () => undefined,
-      (from) => JSON.parse(from.text()) as BackendStatus,
+      (from) => parseJson(from.text(), "status") as BackendStatus,
     );
   }
 
@@ -132,7 +133,7 @@ export class BackendClient implements Backend {
     this.fail(new StatusError("ServiceUnavailable", "the datastore has been closed"));
   }
 
-  /** To be called for each message of the server. */
+  /** To be called for each message of the server. Throws MalformedError, and has ended then. */
   receive(message: Uint8Array): void {
     if (this.#failure !== undefined) return;
     this.#heardMs = this.#nowMs();
@@ -141,7 +142,12 @@ export class BackendClient implements Backend {
       this.fail(lostError());
       return;
     }
-    while (!from.done && this.#failure === undefined) this.#part(from);
+    try {
+      while (!from.done && this.#failure === undefined) this.#part(from);
+    } catch (error) {
+      this.fail(lostError());
+      throw error;
+    }
     this.#receivedBytes += message.length;
     for (; this.#receivedBytes >= acknowledgedBytes; this.#receivedBytes -= acknowledgedBytes)
       this.#outbox.open().byte(toServer.indexOf("acknowledged"));
@@ -220,14 +226,15 @@ export class BackendClient implements Backend {
         body.integer(),
       );
     else if (type === "end") {
+      const error = readError(body);
       const sink = this.#watches.get(id);
       this.#watches.delete(id);
-      sink?.onEnd(readError(body));
+      sink?.onEnd(error);
     } else {
       const call = this.#calls.get(id);
-      this.#calls.delete(id);
       if (type === "result") call?.resolve(body);
       else call?.reject(readError(body));
+      this.#calls.delete(id);
     }
   }
 

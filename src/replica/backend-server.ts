@@ -5,7 +5,6 @@
  */
 
 import type { Backend, WatchRequest } from "#base/backend.ts";
-import type { LeaseCall } from "#base/leases.ts";
 import { runLeaseCall } from "#base/leases.ts";
 import {
   readRangeRequest,
@@ -19,6 +18,7 @@ import { ByteReader, ByteWriter } from "#store/bytes.ts";
 import type { SessionLink } from "./backend-session.ts";
 import { Outbox, toClient, toServer } from "./backend-session.ts";
 import { writeError } from "./frames.ts";
+import { readLeaseCall } from "./peer-json.ts";
 import { SendWindow } from "./send-window.ts";
 import { ServedWatch } from "./served-watch.ts";
 
@@ -53,6 +53,7 @@ export class BackendServer {
     return this.#closed;
   }
 
+  /** Throws MalformedError, and has ended then. */
   receive(message: Uint8Array): void {
     if (this.#closed) return;
     const from = new ByteReader(message);
@@ -60,7 +61,12 @@ export class BackendServer {
       this.close();
       return;
     }
-    while (!from.done) this.#part(from);
+    try {
+      while (!from.done) this.#part(from);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   close(): void {
@@ -108,7 +114,7 @@ export class BackendServer {
         return;
       case "lease": {
         const id = from.integer();
-        const call = JSON.parse(from.text()) as LeaseCall;
+        const call = readLeaseCall(from.text());
         void this.#answer(
           id,
           runLeaseCall(backend.leases, call),

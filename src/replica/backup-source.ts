@@ -9,6 +9,7 @@ import { ByteReader, ByteWriter } from "#store/bytes.ts";
 import { SnapshotReader } from "#store/snapshot.ts";
 import type { NodeId } from "#raft/types.ts";
 import type { ClusterView } from "./cluster-view.ts";
+import { readBackupRequest, readBegunBackup } from "./peer-json.ts";
 import type { Replica } from "./replica.ts";
 import type { BackupInfo } from "./types.ts";
 
@@ -91,7 +92,7 @@ export class BackupSource {
 
   /** A spare's question to this member. */
   async serve(body: Uint8Array): Promise<Uint8Array> {
-    const request = JSON.parse(Buffer.from(body).toString("utf8")) as Request;
+    const request = readBackupRequest(body);
     if (request.method === "begin") {
       if (!this.#view.replicates) throw new StatusError("ServiceUnavailable", "this node has no copy either");
       return Buffer.from(JSON.stringify(await this.begin(request.unconfirmed)));
@@ -121,7 +122,7 @@ export class BackupSource {
     for (const helper of this.#view.helpers()) {
       try {
         const answer = await this.#ask(helper, { method: "begin", unconfirmed });
-        const begun = JSON.parse(Buffer.from(answer).toString("utf8")) as BegunBackup;
+        const begun = readBegunBackup(answer);
         this.#remote.set(begun.token, helper);
         return begun;
       } catch (error) {
@@ -131,10 +132,13 @@ export class BackupSource {
     throw failure;
   }
 
-  #ask(helper: NodeId, request: Request): Promise<Uint8Array> {
+  #ask(helper: NodeId, request: BackupRequest): Promise<Uint8Array> {
     const body = Buffer.from(JSON.stringify(request));
     return this.#replica.calls.call(helper, "backup", body, this.#replica.config.timeoutMs);
   }
 }
 
-type Request = { method: "begin"; unconfirmed: boolean } | { method: "chunk"; token: string; after: number };
+/** A spare's question. */
+export type BackupRequest =
+  | { method: "begin"; unconfirmed: boolean }
+  | { method: "chunk"; token: string; after: number };

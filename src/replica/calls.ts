@@ -4,6 +4,7 @@ import { StatusError } from "#base/errors.ts";
 import type { Clock, Timer } from "#base/ports.ts";
 import type { NodeId } from "#raft/types.ts";
 import { stoppedError, timeoutError } from "./errors.ts";
+import { MalformedError } from "#store/bytes.ts";
 import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
 import type { PeerTransport, Reply } from "./ports.ts";
@@ -30,6 +31,11 @@ export class Calls {
     this.#handlers = handlers;
   }
 
+  /** What this replica answers. */
+  get methods(): string[] {
+    return Object.keys(this.#handlers);
+  }
+
   call(to: NodeId, method: string, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
@@ -44,15 +50,11 @@ export class Calls {
   async serve(from: NodeId, frame: Frame & { type: "call" }, reply: Reply): Promise<void> {
     const { id, method, body } = frame;
     try {
-      const handler = this.#handlers[method];
+      const handler = Object.hasOwn(this.#handlers, method) ? this.#handlers[method] : undefined;
       if (handler === undefined) throw new StatusError("NotImplemented", `unknown call ${method}`);
       reply(encodeFrame({ type: "answer", id, body: await handler(from, body) }));
     } catch (error) {
-      const status =
-        error instanceof StatusError
-          ? error
-          : new StatusError("InternalError", String(error), { cause: error });
-      reply(encodeFrame({ type: "failure", id, error: status }));
+      reply(encodeFrame({ type: "failure", id, error: statusOf(error) }));
     }
   }
 
@@ -79,4 +81,10 @@ export class Calls {
     this.#outstanding.delete(id);
     return outstanding;
   }
+}
+
+function statusOf(error: unknown): StatusError {
+  if (error instanceof StatusError) return error;
+  const reason = error instanceof MalformedError ? "BadRequest" : "InternalError";
+  return new StatusError(reason, String(error), { cause: error });
 }

@@ -9,6 +9,7 @@ import type { NodeId } from "#raft/types.ts";
 import type { FormatRange } from "#store/format.ts";
 import type { Calls } from "./calls.ts";
 import { parseMemberId } from "./member-id.ts";
+import { readFormats } from "./peer-json.ts";
 import type { ReplicaState } from "./replica-state.ts";
 
 interface FormatParts {
@@ -77,7 +78,7 @@ export class FormatKeeper {
   async #ask(member: NodeId): Promise<FormatRange> {
     try {
       const answer = await this.#parts.calls.call(member, "formats", new Uint8Array(0), answerMs);
-      return JSON.parse(Buffer.from(answer).toString("utf8")) as FormatRange;
+      return readFormats(answer);
     } catch (error) {
       if (error instanceof StatusError && error.reason === "NotImplemented") return first;
       throw error;

@@ -4,6 +4,7 @@ import { StatusError } from "#base/errors.ts";
 import type { StatusReason } from "#base/errors.ts";
 import type { Message } from "#raft/types.ts";
 import { ByteReader, ByteWriter, MalformedError } from "#store/bytes.ts";
+import { readDetails } from "./peer-json.ts";
 import { readMessage, writeMessage } from "./raft-records.ts";
 
 export type Frame =
@@ -109,6 +110,6 @@ export function readError(from: ByteReader): StatusError {
   const reason = from.text() as StatusReason;
   const code = from.integer();
   const message = from.text();
-  const details = JSON.parse(from.text()) as StatusError["details"] | null;
+  const details = readDetails(from.text());
   return new StatusError(reason, message, details === null ? { code } : { code, details: details ?? {} });
 }

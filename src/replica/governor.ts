@@ -8,7 +8,7 @@ import { StatusError } from "#base/errors.ts";
 import type { NodeId } from "#raft/types.ts";
 import { ClusterChanges } from "./cluster-changes.ts";
 import type { ClusterState } from "./cluster-state.ts";
-import type { ClusterView, Report } from "./cluster-view.ts";
+import type { ClusterView } from "./cluster-view.ts";
 import { CopyLosses } from "./damaged-copy.ts";
 import { noLeaderError } from "./errors.ts";
 import { withDecision, withMember, withoutMember, withVoters } from "./cluster-state.ts";
@@ -16,6 +16,7 @@ import type { Frame } from "./frames.ts";
 import { encodeFrame } from "./frames.ts";
 import { HistoryKeeper } from "./history-keeper.ts";
 import { formatMemberId, newMemberId, parseMemberId } from "./member-id.ts";
+import { readReport } from "./peer-json.ts";
 import type { Reply } from "./ports.ts";
 import type { Replica } from "./replica.ts";
 import { bestStandby } from "./role-candidates.ts";
@@ -82,9 +83,11 @@ export class Governor {
     this.#history.tick();
   }
 
-  onFrame(_from: NodeId, frame: Frame, reply: Reply): void {
+  onFrame(from: NodeId, frame: Frame, reply: Reply): void {
     if (frame.type !== "report") return;
-    const report = JSON.parse(frame.text) as Report;
+    const report = readReport(frame.text);
+    // Nobody speaks for another: whoever is believed says who the peers are.
+    if (parseMemberId(report.leader) !== from) return;
     if (report.term < this.#replica.raftStatus.hardState.term && this.#view.replicates) return;
     this.#view.take(report);
     reply(encodeFrame({ type: "alive", text: "" }));

@@ -6,10 +6,11 @@
  */
 
 import { StatusError } from "#base/errors.ts";
-import type { LeaseCall, LeaseInfo, Leases } from "#base/leases.ts";
+import type { LeaseInfo, Leases } from "#base/leases.ts";
 import { grantedSeconds, leaseIdFrom, leaseNotFoundError, remoteLeases, runLeaseCall } from "#base/leases.ts";
 import type { Store } from "#store/store.ts";
 import { noLeaderError } from "./errors.ts";
+import { readLeaseCall } from "./peer-json.ts";
 import type { Replica } from "./replica.ts";
 
 const expiryMs = 500;
@@ -69,7 +70,7 @@ export class Lessor implements Leases {
   /** A call of another member, which takes this one for the leader. */
   async serve(body: Uint8Array): Promise<Uint8Array> {
     if (!this.#replica.leadership.leading) throw noLeaderError();
-    const call = JSON.parse(Buffer.from(body).toString("utf8")) as LeaseCall;
+    const call = readLeaseCall(Buffer.from(body).toString("utf8"));
     return Buffer.from(JSON.stringify(await runLeaseCall(this, call)));
   }
 

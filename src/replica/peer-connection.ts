@@ -7,6 +7,7 @@ import type { TLSSocket } from "node:tls";
 import type { NodeId } from "#raft/types.ts";
 import type { FormatRange } from "#store/format.ts";
 import { commonFormat, rangeText, supportedFormats } from "#store/format.ts";
+import { readGreeting } from "./peer-json.ts";
 import type { MemberRecord } from "./types.ts";
 
 export interface Greeting {
@@ -129,7 +130,7 @@ export class PeerConnection {
       return;
     }
     try {
-      const greeting = JSON.parse(frame.toString("utf8")) as Omit<Greeting, "version"> & { version: number };
+      const greeting = readGreeting(frame);
       if (greeting.version !== protocolVersion) {
         this.close(
           `the peer speaks version ${greeting.version} of the replica protocol, this node ${protocolVersion}`,

@@ -14,7 +14,7 @@ import { decodeFrame, encodeFrame } from "./frames.ts";
 import { formatMemberId } from "./member-id.ts";
 import type { Reply } from "./ports.ts";
 import type { Proposals } from "./proposals.ts";
-import { ForwardedOnce } from "./proposals.ts";
+import { ForwardedOnce, requireProposal } from "./proposals.ts";
 import { Refusals } from "./refusals.ts";
 import type { ReplicaState } from "./replica-state.ts";
 import type { SnapshotReceiver } from "./snapshot-transfer.ts";
@@ -55,14 +55,11 @@ export class PeerFrames {
     if (this.#closed || state.isStranger(from)) return;
     this.heardMs.set(from, clock.monotonicMs());
     const peer = formatMemberId(from);
-    let frame: Frame | undefined;
     try {
-      frame = decodeFrame(bytes);
-      this.#pass(from, frame, reply);
+      this.#pass(from, decodeFrame(bytes), reply);
     } catch (error) {
-      // JSON within a frame, or a session's message, may turn out to be unreadable only where it is used.
-      const unreadable =
-        frame === undefined || error instanceof MalformedError || error instanceof SyntaxError;
+      // What a frame carries may turn out to be unreadable only where it is used.
+      const unreadable = error instanceof MalformedError;
       if (unreadable)
         this.#refusals.say("a peer sent a frame that can't be read", { peer, error: String(error) });
       else this.#to.onError(error as Error);
@@ -139,7 +136,10 @@ export class PeerFrames {
   }
 
   #onForward(from: NodeId, frame: Frame & { type: "forward" }, reply: Reply): void {
-    const { role, term } = this.#to.node.raft;
+    const { node, state } = this.#to;
+    const { role, term } = node.raft;
+    // It would end every replica that comes to apply it.
+    requireProposal(frame.data, state.format);
     const leads = role === "leader" && term === frame.term;
     if (leads && !this.#forwarded.take(frame.term, frame.floor, frame.data)) return;
     if (leads && this.#to.propose(from, frame.data)) return;

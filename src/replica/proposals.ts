@@ -9,9 +9,9 @@ import { StatusError } from "#base/errors.ts";
 import type { Clock } from "#base/ports.ts";
 import type { NodeId } from "#raft/types.ts";
 import type { Applied } from "#store/store.ts";
-import { ByteReader, ByteWriter } from "#store/bytes.ts";
+import { ByteReader, ByteWriter, MalformedError } from "#store/bytes.ts";
 import type { Command } from "#store/command.ts";
-import { readCommand, writeCommand } from "#store/command.ts";
+import { formatOf, readCommand, writeCommand } from "#store/command.ts";
 import { checkFormat, supportedFormats } from "#store/format.ts";
 import { noLeaderError, overloadError, stoppedError, timeoutError } from "./errors.ts";
 
@@ -38,6 +38,18 @@ export function encodeProposal(record: ProposalRecord): Uint8Array {
 export function decodeProposal(data: Uint8Array): ProposalRecord {
   const from = beginProposal(data);
   return { life: from.integer(), sequence: from.integer(), command: readCommand(from) };
+}
+
+/** Throws MalformedError for what no replica could apply, or should while the cluster has this format. */
+export function requireProposal(data: Uint8Array, format: number): void {
+  let record: ProposalRecord;
+  try {
+    record = decodeProposal(data);
+  } catch (cause) {
+    throw new MalformedError(`a proposal that can't be read: ${String(cause)}`, { cause });
+  }
+  if (formatOf(record.command) > format)
+    throw new MalformedError("a proposal of a later format than the cluster's");
 }
 
 function beginProposal(data: Uint8Array): ByteReader {

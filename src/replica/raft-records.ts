@@ -2,12 +2,14 @@
 
 import type { ByteReader, ByteWriter } from "#store/bytes.ts";
 import { MalformedError } from "#store/bytes.ts";
+import { parseJson } from "./peer-json.ts";
+
 import type { ConfChange, ConfState, Entry, Message, MessageType, Snapshot } from "#raft/types.ts";
 
 const confChangeTypes = ["addVoter", "addLearner", "remove", "update"] as const;
 const transitions = ["auto", "implicit", "explicit"] as const;
 /** What one member may send to another. The order is the wire format. */
-const messageTypes: MessageType[] = [
+export const messageTypes: MessageType[] = [
   "propose",
   "append",
   "appendResponse",
@@ -100,6 +102,6 @@ function writeSnapshot(out: ByteWriter, snapshot: Snapshot): void {
 function readSnapshot(from: ByteReader): Snapshot {
   const index = from.integer();
   const term = from.integer();
-  const confState = JSON.parse(from.text()) as ConfState;
+  const confState = parseJson(from.text(), "configuration") as ConfState;
   return { metadata: { index, term, confState }, token: from.text() };
 }

@@ -19,6 +19,7 @@ import { Governor } from "./governor.ts";
 import { Lessor } from "./lessor.ts";
 import { formatMemberId, parseMemberId } from "./member-id.ts";
 import { NodeBackend } from "./node-backend.ts";
+import { readAdminMessage } from "./peer-json.ts";
 import type { ReplicaPorts } from "./ports.ts";
 import { Replica } from "./replica.ts";
 import type { ReplicaConfig } from "./replica-config.ts";
@@ -39,7 +40,7 @@ export interface AdminCalls {
 export type AdminMethod = keyof AdminCalls;
 
 /** A call on its way to the leader. */
-interface AdminMessage {
+export interface AdminMessage {
   method: AdminMethod;
   args: unknown[];
   /** Already by a member that does not lead: once is enough. */
@@ -293,7 +294,7 @@ export class ReplicaNode {
   }
 
   async #onAdmin(body: Uint8Array): Promise<Uint8Array> {
-    const call = JSON.parse(Buffer.from(body).toString("utf8")) as AdminMessage;
+    const call = readAdminMessage(body);
     const { method, args, passedOn = false } = call;
     if (!this.replica.leadership.leading) {
       const { leader } = this.replica.raftStatus.softState;
