@@ -27,11 +27,13 @@ export class TestLab {
   }
 
   /** The workers come behind the control-plane nodes, the witnesses last. */
-  static async up(nodes: number, workers = 0, witnesses = 0): Promise<TestLab> {
+  static async up(nodes: number, workers = 0, witnesses = 0, serveOptions: string[] = []): Promise<TestLab> {
     await TestLab.down();
     const counts = ["--nodes", String(nodes), "--workers", String(workers)];
     if (witnesses > 0) counts.push("--witnesses", String(witnesses));
-    const output = await must(launcher, ["lab", "up", ...counts, "--format", "json"], { timeoutMs: 300_000 });
+    const output = await must(launcher, ["lab", "up", ...counts, "--format", "json", "--", ...serveOptions], {
+      timeoutMs: 300_000,
+    });
     const last = JSON.parse(output.trim().split("\n").at(-1) ?? "") as {
       kubeconfig: string;
       nodes: LabNode[];

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createInterface } from "node:readline/promises";
 import type { DrillWrites } from "#cluster/drill.ts";
+import type { DrillView } from "#cluster/drill.ts";
 import { drillRefusal } from "#cluster/drill.ts";
 import type { CommandContext } from "./context.ts";
 import { callManagement } from "./management-client.ts";
@@ -154,10 +155,11 @@ function pretty(report: DrillReport): string {
   ].join("\n");
 }
 
-function viewOf(status: NodeStatus) {
-  const { members, leader, failuresToQuorumLoss } = status.highAvailability;
+function viewOf(status: NodeStatus): DrillView {
+  const { members, leader, failuresToQuorumLoss, external } = status.highAvailability;
   return {
     failuresToQuorumLoss,
+    ...(external === undefined ? {} : { external }),
     members: members.map((each) => ({ ...each, isLeader: each.name === leader })),
   };
 }

@@ -24,6 +24,7 @@ test("a cluster that would not survive the drill is refused, with the reason", (
   assert.match(drillRefusal(view([{}, { online: false }])) ?? "", /not all voters are online: n2/);
   assert.match(drillRefusal(view([{}, {}, { lagEntries: 5000 }])) ?? "", /everything yet: n3/);
   assert.match(drillRefusal(view([], 0)) ?? "", /no node may fail/);
+  assert.match(drillRefusal({ ...view(), external: {} }) ?? "", /the datastore is external/);
 });
 
 describe("an outage", () => {

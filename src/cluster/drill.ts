@@ -19,6 +19,8 @@ export interface DrillPorts {
 export interface DrillView {
   failuresToQuorumLoss: number;
   members: { name: string; role: string; online: boolean; lagEntries: number; isLeader: boolean }[];
+  /** Where an etcd of the owner's is the datastore. */
+  external?: object;
 }
 
 export interface DrillWrites {
@@ -35,7 +37,8 @@ const writesMsMax = 120_000;
 const pauseMs = 5;
 
 /** Why this cluster must not be drilled now; undefined where it may be. */
-export function drillRefusal({ members, failuresToQuorumLoss }: DrillView): string | undefined {
+export function drillRefusal({ members, failuresToQuorumLoss, external }: DrillView): string | undefined {
+  if (external !== undefined) return "the datastore is external, and its owner's to drill";
   if (!members.some(({ isLeader }) => isLeader)) return "the datastore has no leader";
   const voters = members.filter(({ role }) => role === "voter");
   if (voters.length < 3)

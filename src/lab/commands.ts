@@ -23,12 +23,20 @@ export interface NodeProgram {
   env?: Record<string, string>;
 }
 
-/** Calls the command line of this project as separate machines would. */
-export function trivetProgram(trivet: readonly string[], dataDir = "/var/lib/trivet"): NodeProgram {
+const dataDir = "/var/lib/trivet";
+
+/** Calls the command line of this project as separate machines would. What others join by is set on the first node. */
+export function trivetProgram(
+  trivet: readonly string[],
+  firstServeOptions: readonly string[] = [],
+): NodeProgram {
   const common = ["--data-dir", dataDir];
   return {
     dataDir,
-    serve: ({ name, address }) => [...trivet, "serve", ...common, "--name", name, "--address", address],
+    serve: ({ name, address, index }) => [
+      ...[...trivet, "serve", ...common, "--name", name, "--address", address],
+      ...(index === 1 ? firstServeOptions : []),
+    ],
     addNode: ({ role }) => [...trivet, "add-node", ...common, ...roleFlag(role), "--format", "short"],
     join: ({ name, address, role }, joinString) => {
       const self = ["--name", name, "--address", address, ...roleFlag(role)];

@@ -16,6 +16,7 @@ export function addLabCommands(program: Command, context: CommandContext): void 
   lab
     .command("up")
     .description("make a cluster of several nodes")
+    .argument("[options...]", "behind --: options of `trivet serve` for the first node, e.g. -- --etcd-api")
     .option("--nodes <count>", "control-plane nodes", "3")
     .option("--workers <count>", "nodes without control plane", "0")
     .option("--witnesses <count>", "nodes that only vote", "0")
@@ -24,7 +25,7 @@ export function addLabCommands(program: Command, context: CommandContext): void 
     .option("--disk-size <MiB>", "a disk of this size for each node; makes `lab disk-full` possible")
     .option("--movable-clocks", "makes `lab clock` possible")
     .option("--format <format>", "pretty or json", "pretty")
-    .action(async (flags) => {
+    .action(async (serveOptions, flags) => {
       const { labUp, trivetProgram } = await use();
       const summary = await labUp({
         nodes: count(flags.nodes, "--nodes", 1),
@@ -33,7 +34,7 @@ export function addLabCommands(program: Command, context: CommandContext): void 
         ...(flags.delay === undefined ? {} : { delayMs: number(flags.delay, "--delay") }),
         ...(flags.diskSize === undefined ? {} : { diskSizeMiB: diskSize(flags.diskSize) }),
         movableClocks: flags.movableClocks === true,
-        program: trivetProgram([context.launcher]),
+        program: trivetProgram([context.launcher], serveOptions),
         timeoutSeconds: Number(flags.timeout),
         progress: (message) => context.progress.line(message),
       });
