@@ -34,7 +34,13 @@ export function trivetProgram(
   return {
     dataDir,
     serve: ({ name, address, index }) => [
-      ...[...trivet, "serve", ...common, "--name", name, "--address", address],
+      ...trivet,
+      "serve",
+      ...common,
+      "--name",
+      name,
+      "--address",
+      address,
       ...(index === 1 ? firstServeOptions : []),
     ],
     addNode: ({ role }) => [...trivet, "add-node", ...common, ...roleFlag(role), "--format", "short"],
