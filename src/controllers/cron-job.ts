@@ -116,7 +116,8 @@ function* startDue(cronJob: CronJob, own: readonly Job[], status: Status, nowMs:
   const due = lastDue(schedule, sinceMs, nowMs, timeZone);
   const nextMs = nextTimeMs(schedule, nowMs, timeZone);
   if (nextMs === undefined) {
-    yield* record(cronJob, "Warning", "UnparseableSchedule", `unparseable schedule: ${schedule}`);
+    const problem = "time difference between two schedules is less than 1 second";
+    yield* record(cronJob, "Warning", "InvalidSchedule", `invalid schedule: ${schedule} : ${problem}`);
     return;
   }
   yield* requeueAfter(nextMs - nowMs + slackMs);

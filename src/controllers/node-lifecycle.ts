@@ -21,6 +21,7 @@ const peerCheckMs = 2000;
 const reported = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
 interface Contact {
+  uid: string;
   heartbeat: string;
   seenAtMs: number;
 }
@@ -61,14 +62,20 @@ function* planNode(
 ): Plan {
   let node = view.get(nodes, undefined, key);
   if (node === undefined) {
+    const known = contacts.get(key);
     contacts.delete(key);
+    if (known !== undefined)
+      yield* tellOf(key, known.uid, "RemovingNode", `Removing Node ${key} from Controller`);
     return;
   }
   const lease = view.get(leases, leaseNamespace, key);
   const conditions = (node.status.conditions ?? []) as (Condition & { lastHeartbeatTime?: string })[];
   const heartbeat = `${lease?.spec.renewTime} ${findCondition(conditions, "Ready")?.lastHeartbeatTime}`;
   let contact = contacts.get(key);
-  if (contact?.heartbeat !== heartbeat) contacts.set(key, (contact = { heartbeat, seenAtMs: nowMs }));
+  const { uid = "" } = node.metadata;
+  if (contact?.uid !== uid) yield* tellOf(key, uid, "RegisteredNode", `Registered Node ${key} in Controller`);
+  if (contact?.heartbeat !== heartbeat || contact.uid !== uid)
+    contacts.set(key, (contact = { uid, heartbeat, seenAtMs: nowMs }));
   const limitMs = (lease?.spec.leaseDurationSeconds ?? defaultLeaseSeconds) * 1000;
   const leftMs = contact.seenAtMs + limitMs - nowMs;
   // A replica that is silent longer than the agent says that the whole machine is gone.
@@ -83,6 +90,11 @@ function* planNode(
   node = yield* copyLabels(node);
   yield* writeTaints(view, node, evictedAtMs, nowMs);
   if (readiness(node) === "Unknown") yield* markPodsNotReady(view, key, nowMs);
+}
+
+function* tellOf(name: string, uid: string, reason: string, message: string): Plan {
+  const node = { apiVersion: "v1", kind: "Node", metadata: { name, uid } };
+  yield* record(node, "Normal", reason, `Node ${name} event: ${message}`);
 }
 
 /** The old names of two labels, for those who still select by them. */

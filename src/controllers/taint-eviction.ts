@@ -32,7 +32,9 @@ function* planEvictions(
   );
   const seen = taints.length === 0 ? undefined : (firstSeen.get(key) ?? new Map<string, number>());
   if (seen === undefined) {
+    const before = firstSeen.get(key);
     firstSeen.delete(key);
+    if (before !== undefined) yield* tellWhoStays(view, key, before);
     return;
   }
   firstSeen.set(key, seen);
@@ -45,6 +47,16 @@ function* planEvictions(
     else nextMs = Math.min(nextMs, dueMs);
   }
   if (nextMs < Infinity) yield* requeueAfter(nextMs - nowMs);
+}
+
+/** The taints are gone before their time was up. */
+function* tellWhoStays(view: View, node: string, seen: ReadonlyMap<string, number>): Plan {
+  const waiting = new Set([...seen.keys()].map((each) => each.split(" ")[0]));
+  for (const pod of view.byIndex(pods, "node", node)) {
+    const { uid, namespace, name, deletionTimestamp } = pod.metadata;
+    if (deletionTimestamp !== undefined || isPodFinished(pod) || !waiting.has(uid)) continue;
+    yield* record(pod, "Normal", "TaintManagerEviction", `Cancelling deletion of Pod ${namespace}/${name}`);
+  }
 }
 
 /** When the pod has to go; undefined when it may stay for ever. */
