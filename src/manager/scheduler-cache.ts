@@ -20,7 +20,7 @@ import type { Resource } from "#controllers/kubernetes.ts";
 import { controllerOf } from "#controllers/owner.ts";
 import { isPodFinished } from "#controllers/pod.ts";
 import { selects, selectsMap } from "#controllers/selector.ts";
-import { isAlike, makeNodeInfo, renewPod, withPods } from "#scheduler/node-info.ts";
+import { assignedTo, isAlike, makeNodeInfo, renewPod, withPods } from "#scheduler/node-info.ts";
 import { priorityOf } from "#scheduler/types.ts";
 import type { CsiNode, Node, NodeInfo, Pod, Snapshot } from "#scheduler/types.ts";
 import type { SharedView } from "./shared-view.ts";
@@ -106,7 +106,7 @@ export class SchedulerCache {
   }
 
   assume(pod: Pod, nodeName: string): void {
-    const assumed = { ...pod, spec: { ...pod.spec, nodeName } };
+    const assumed = assignedTo(pod, nodeName);
     this.#assumed.set(pod.metadata.uid ?? "", assumed);
     const there = this.#assumedByNode.get(nodeName);
     if (there === undefined) this.#assumedByNode.set(nodeName, new Set([assumed]));

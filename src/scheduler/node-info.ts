@@ -77,6 +77,18 @@ export function renewPod({ pods, podsThatRepel, podsWithWishes }: NodeInfo, befo
     const at = each.indexOf(before);
     if (at >= 0) each[at] = after;
   }
+  keepAsked(before, after);
+}
+
+/** The pod as it will be on the node. */
+export function assignedTo(pod: Pod, nodeName: string): Pod {
+  const assigned = { ...pod, spec: { ...pod.spec, nodeName } };
+  keepAsked(pod, assigned);
+  return assigned;
+}
+
+/** What another state of the pod asks for is not added up again. */
+function keepAsked(before: Pod, after: Pod): void {
   const asked = askedByPod.get(before);
   if (asked !== undefined) askedByPod.set(after, asked);
 }
