@@ -1,4 +1,7 @@
-/** A witness: the replica alone. It votes and holds the data, and serves nothing but its own status. */
+/**
+ * A witness: the replica alone, without a thread of its own. It votes and holds the data, and serves nothing but its own
+ * status.
+ */
 import { rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Logger } from "#base/ports.ts";
@@ -7,7 +10,8 @@ import { witnessSocket } from "#cli/witness-status.ts";
 import type { NodeIdentity } from "#cluster/identity.ts";
 import { writeIdentity } from "#cluster/identity.ts";
 import { readWitnessPki } from "#cluster/pki.ts";
-import { startReplica } from "#replica/start-replica.ts";
+import type { ReplicaSettings } from "#replica/open-replica.ts";
+import { openInterruptible } from "#replica/open-interruptible.ts";
 import { expiryWarnings } from "./expiry.ts";
 import { composeWitnessStatus } from "./node-status.ts";
 import { nodePaths } from "./paths.ts";
@@ -21,14 +25,17 @@ export async function startWitness(
 ): Promise<Running> {
   const pki = readWitnessPki(dataDir);
   const { address, ports, grant, settings } = identity;
-  const replica = await startReplica({
+  const replicaSettings = {
     dataDir: nodePaths(dataDir).replica,
     listen: { host: "0.0.0.0", port: ports.peer },
     advertise: `${address}:${ports.peer}`,
     tls: { ca: pki.peerAuthorityCertificate, cert: pki.peer.certificate, key: pki.peer.key },
     mode: identity.state === "ready" || grant === undefined ? { type: "restart" } : { type: "join", grant },
     ...(settings.voters === undefined ? {} : { targets: { voters: settings.voters } }),
-    logger,
+  } satisfies ReplicaSettings;
+  const replica = await openInterruptible(replicaSettings, logger, {
+    onStatus: () => undefined,
+    onReopened: () => undefined,
     onFatal: (error) => {
       logger.error("the datastore of this witness has died", { error: error.message });
       process.exit(70);
@@ -44,19 +51,14 @@ export async function startWitness(
   // What an earlier process left behind.
   rmSync(socket, { force: true });
   const server = createServer((_request, response) => {
-    replica.status().then(
-      (status) =>
-        response.end(
-          JSON.stringify({
-            ...composeWitnessStatus(identity.name, version, status),
-            ...expiryWarnings(ending, systemClock.nowMs()),
-          }),
-        ),
-      (error: unknown) => {
-        response.statusCode = 503;
-        response.end(String(error));
-      },
-    );
+    try {
+      const status = composeWitnessStatus(identity.name, version, replica.opened.node.status());
+      response.end(JSON.stringify({ ...status, ...expiryWarnings(ending, systemClock.nowMs()) }));
+    } catch (error) {
+      // It begins anew, as a member of another cluster.
+      response.statusCode = 503;
+      response.end(String(error));
+    }
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -7,11 +7,10 @@ import { parentPort, workerData } from "node:worker_threads";
 import { FatalError, StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
 import { BackendServer } from "./backend-server.ts";
-import { InterruptibleReplica } from "./interruptible-replica.ts";
+import type { InterruptibleReplica } from "./interruptible-replica.ts";
+import { openInterruptible } from "./open-interruptible.ts";
 import type { ReplicaSettings } from "./open-replica.ts";
-import { openReplica } from "./open-replica.ts";
 import type { AdminMethod } from "./replica-node.ts";
-import { SucceededError } from "./succession.ts";
 import type { FromThread, SentError, ToThread } from "./thread-messages.ts";
 import type { PeerTls } from "./types.ts";
 
@@ -23,22 +22,12 @@ const log = (level: "info" | "warn" | "error") => (message: string, fields?: Rec
   post({ type: "log", level, message, fields: fields ?? {} });
 const logger: Logger = { debug: () => undefined, info: log("info"), warn: log("warn"), error: log("error") };
 
-let replica: InterruptibleReplica | undefined;
-
-function onFatal(error: Error): void {
-  if (error instanceof SucceededError && replica !== undefined) {
-    logger.warn("the replica begins anew", { reason: error.message });
-    reopen(replica).catch((failure: unknown) => post({ type: "fatal", error: toSent(failure as Error) }));
-  } else post({ type: "fatal", error: toSent(error) });
-}
-
 try {
-  const settings = workerData as ReplicaSettings;
-  const interruptible = await InterruptibleReplica.open(
-    (port) => openReplica(port === undefined ? settings : withPort(settings, port), logger, onFatal),
-    (status) => post({ type: "status", status }),
-  );
-  replica = interruptible;
+  const interruptible = await openInterruptible(workerData as ReplicaSettings, logger, {
+    onStatus: (status) => post({ type: "status", status }),
+    onReopened: postReady,
+    onFatal: (error) => post({ type: "fatal", error: toSent(error) }),
+  });
   const server = new BackendServer(interruptible.backend, {
     send(body) {
       port.postMessage({ type: "session", body } satisfies FromThread, [body.buffer]);
@@ -107,11 +96,6 @@ async function control(replica: InterruptibleReplica, method: string, args: unkn
     default:
       return node.admin(method as AdminMethod, ...(args as []));
   }
-}
-
-/** Where the first start took any free port, the next one takes the same. */
-function withPort(settings: ReplicaSettings, port: number): ReplicaSettings {
-  return { ...settings, listen: { ...settings.listen, port } };
 }
 
 function toSent(error: Error): SentError {
