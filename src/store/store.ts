@@ -33,13 +33,14 @@ import { ByteWriter } from "./bytes.ts";
 import type { CheckpointEvents } from "./checkpoint.ts";
 import { Checkpointer } from "./checkpoint.ts";
 import type { Command } from "./command.ts";
+import { endOf, History, tombstone } from "./history.ts";
 import { LeaseTable } from "./lease-table.ts";
 import { Moments } from "./moments.ts";
 import { damageOf, rowChecksum } from "./row-checksum.ts";
 import type { ScrubLimits, ScrubStep } from "./scrub.ts";
 import { scrubRows } from "./scrub.ts";
 import type { HistoryRow, Statements } from "./tables.ts";
-import { endOfKeys, openDatabase, prepareStatements } from "./tables.ts";
+import { openDatabase, prepareStatements } from "./tables.ts";
 
 /** How far the state has come. Stored in one row, in the same SQLite transaction as the data. */
 export interface StorePosition {
@@ -67,11 +68,6 @@ export interface Applied {
 
 /** Used within one call only. Values are large, and a new buffer for each would be garbage outside of V8's sight. */
 const checksumScratch = new ByteWriter(4096);
-
-/** At most this many revisions are looked through in one step of watch history. */
-const historySpan = 10_000;
-/** Such a step ends after the revision with which its values come to this. */
-const historyStepBytes = 1 << 20;
 
 const emptyPosition: StorePosition = {
   index: 0,
@@ -101,6 +97,7 @@ export class Store implements TransactionState, WatchHistory {
   /** What #position goes back to when a batch is rolled back. */
   #committed: StorePosition;
   readonly leases: LeaseTable;
+  readonly #history: History;
   readonly #moments: Moments;
   #inBatch = false;
   #events: WatchEvent[] = [];
@@ -121,6 +118,7 @@ export class Store implements TransactionState, WatchHistory {
     this.#position = stored === undefined ? { ...emptyPosition } : (JSON.parse(stored) as StorePosition);
     this.#committed = { ...this.#position };
     this.leases = new LeaseTable(this.#statements);
+    this.#history = new History(this.#statements, (row) => this.checked(row));
     this.#moments = new Moments(this.#statements);
   }
 
@@ -205,7 +203,7 @@ export class Store implements TransactionState, WatchHistory {
       count = (counting.get(...bounds) as { count: number }).count;
     }
     const more = request.countOnly === true ? limit !== undefined && count > limit : count > rows.length;
-    return { revision: this.revision, kvs: rows.map((row) => this.#toKeyValue(row)), count, more };
+    return { revision: this.revision, kvs: rows.map((row) => this.#history.toKeyValue(row)), count, more };
   }
 
   hasLease(id: string): boolean {
@@ -239,25 +237,7 @@ export class Store implements TransactionState, WatchHistory {
   }
 
   events(request: WatchRequest, fromRevision: number, limit: number): { events: WatchEvent[]; upTo: number } {
-    let upTo = Math.min(this.revision, fromRevision + historySpan - 1);
-    const rows = this.#changes(request, fromRevision, upTo);
-    const events: WatchEvent[] = [];
-    let bytes = 0;
-    for (const row of rows) {
-      const last = events.at(-1)?.kv.modRevision;
-      if (
-        (events.length >= limit || bytes >= historyStepBytes) &&
-        last !== undefined &&
-        row.revision !== last
-      ) {
-        upTo = last;
-        break;
-      }
-      const event = this.#toEvent(row);
-      bytes += event.kv.value.length + (event.previous?.value.length ?? 0);
-      events.push(event);
-    }
-    return { events, upTo };
+    return this.#history.events(request, fromRevision, this.revision, limit);
   }
 
   /** The row, if it is as it was written. Throws FatalError "corrupt" otherwise. */
@@ -444,7 +424,7 @@ export class Store implements TransactionState, WatchHistory {
 
   #current(key: string): KeyValue | undefined {
     const row = this.#statements.currentOne.get(key) as HistoryRow | undefined;
-    return row === undefined ? undefined : this.#toKeyValue(row);
+    return row === undefined ? undefined : this.#history.toKeyValue(row);
   }
 
   #append(kv: KeyValue): number | bigint {
@@ -453,54 +433,4 @@ export class Store implements TransactionState, WatchHistory {
     return this.#statements.insertHistory.run(key, revision, created, version, lease, value, checksum)
       .lastInsertRowid;
   }
-
-  #changes(request: WatchRequest, from: number, upTo: number): Iterable<HistoryRow> {
-    const rows =
-      request.end === undefined
-        ? this.#statements.changesOfKey.iterate(request.key, from, upTo)
-        : this.#statements.changes.iterate(from, upTo, request.key, endOf(request));
-    return rows as unknown as Iterable<HistoryRow>;
-  }
-
-  #toEvent(row: HistoryRow): WatchEvent {
-    this.checked(row);
-    const kv = row.version === 0 ? tombstone(row.key, row.revision) : toKeyValue(row);
-    const type = row.version === 0 ? "delete" : "put";
-    if (row.version === 1) return { type, kv };
-    const previous = this.#statements.previous.get(row.key, row.revision) as HistoryRow | undefined;
-    return previous === undefined || previous.version === 0
-      ? { type, kv }
-      : { type, kv, previous: this.#toKeyValue(previous) };
-  }
-
-  #toKeyValue(row: HistoryRow): KeyValue {
-    return toKeyValue(this.checked(row));
-  }
-}
-
-function endOf(range: { key: string; end?: string }): string {
-  if (range.end === undefined) return `${range.key}\0`;
-  return range.end === "\0" ? endOfKeys : range.end;
-}
-
-function tombstone(key: string, revision: number): KeyValue {
-  return {
-    key,
-    value: new Uint8Array(0),
-    createRevision: 0,
-    modRevision: revision,
-    version: 0,
-    lease: "0",
-  };
-}
-
-function toKeyValue(row: HistoryRow): KeyValue {
-  return {
-    key: row.key,
-    value: row.value,
-    createRevision: row.create_revision,
-    modRevision: row.revision,
-    version: row.version,
-    lease: row.lease,
-  };
 }
