@@ -18,6 +18,8 @@ interface CopyOwner {
   /** The replica ends, and its next start does not trust this copy. */
   giveUp(error: Error): void;
   isStopped(): boolean;
+  /** The copy itself: another one once a snapshot has taken its place. */
+  copy(): object;
 }
 
 /** Who has died a moment ago is known to be dead by then. */
@@ -26,33 +28,36 @@ const longestPauseMs = 60_000;
 
 export class DamagedCopy {
   readonly #owner: CopyOwner;
-  #error: Error | undefined;
+  /** The one that is to be given up. */
+  #copy: object | undefined;
 
   constructor(owner: CopyOwner) {
     this.#owner = owner;
   }
 
   found(error: Error): void {
-    if (this.#error !== undefined) return;
-    this.#error = error;
+    const copy = this.#owner.copy();
+    if (this.#copy === copy) return;
+    this.#copy = copy;
     this.#owner.logger.error("this node's copy of the datastore is damaged", { error: error.message });
-    this.#askAfter(firstAskMs, error);
+    this.#askAfter(firstAskMs, copy, error);
   }
 
-  #askAfter(delayMs: number, error: Error): void {
+  #askAfter(delayMs: number, copy: object, error: Error): void {
     const { clock } = this.#owner;
-    clock.setTimer(delayMs, () => void this.#ask(Math.min(delayMs * 2, longestPauseMs), error));
+    clock.setTimer(delayMs, () => void this.#ask(Math.min(delayMs * 2, longestPauseMs), copy, error));
   }
 
-  async #ask(nextMs: number, error: Error): Promise<void> {
+  async #ask(nextMs: number, copy: object, error: Error): Promise<void> {
     const owner = this.#owner;
-    if (owner.isStopped()) return;
+    const isOver = () => owner.isStopped() || owner.copy() !== copy;
+    if (isOver()) return;
     // Where nobody leads, or nobody can take over, nothing is given up.
     const may = await owner.mayLoseCopy().catch(() => false);
     if (!may) await owner.handOver().catch(() => undefined);
-    if (owner.isStopped()) return;
+    if (isOver()) return;
     if (may) owner.giveUp(error);
-    else this.#askAfter(nextMs, error);
+    else this.#askAfter(nextMs, copy, error);
   }
 }
 

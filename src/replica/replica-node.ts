@@ -137,6 +137,7 @@ export class ReplicaNode {
         if (this.replica.leadership.leading) await this.governor.handOver();
       },
       isStopped: () => this.replica.stopped,
+      copy: () => this.replica.store,
       giveUp: end,
     });
     const targets = { ...defaultTargets, ...options.targets };

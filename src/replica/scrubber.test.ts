@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Transaction } from "#base/backend.ts";
 import { FatalError } from "#base/errors.ts";
-import { CopyLosses } from "./damaged-copy.ts";
+import { testLogger } from "./cluster.fixture.ts";
+import { CopyLosses, DamagedCopy } from "./damaged-copy.ts";
 import { ManualWorld } from "./manual-world.fixture.ts";
 import type { RoleMember } from "./roles.ts";
 import { Scrubber } from "./scrubber.ts";
@@ -169,6 +170,32 @@ test("a copy can be lost where a majority of the voters has everything without i
   assert.equal(losses.allow("b", five, 20_000), false);
   assert.equal(losses.allow("a", five, 20_000), true, "it has not heard the answer");
   assert.equal(losses.allow("b", five, 90_000), true);
+});
+
+test("a damaged copy in whose place a snapshot has come is not given up", async () => {
+  const timers: (() => void)[] = [];
+  const given: string[] = [];
+  let copy = {};
+  const damaged = new DamagedCopy({
+    clock: { setTimer: (_: number, callback: () => void) => timers.push(callback) } as never,
+    logger: testLogger("copy"),
+    mayLoseCopy: () => Promise.resolve(true),
+    handOver: () => Promise.resolve(),
+    isStopped: () => false,
+    copy: () => copy,
+    giveUp: ({ message }) => given.push(message),
+  });
+  damaged.found(new Error("first"));
+  damaged.found(new Error("again"));
+  assert.equal(timers.length, 1);
+  copy = {};
+  timers.shift()?.();
+  await new Promise(setImmediate);
+  assert.deepEqual([given.length, timers.length], [0, 0]);
+  damaged.found(new Error("the new one too"));
+  timers.shift()?.();
+  await new Promise(setImmediate);
+  assert.deepEqual(given, ["the new one too"]);
 });
 
 test("of two damaged copies one is given up at a time", async () => {
