@@ -5,6 +5,7 @@
 import { keyOf, on, record, remove, requeueAfter, self, splitKey, updateStatus } from "./controller.ts";
 import type { Controller, Plan, View } from "./controller.ts";
 import { equal, omitEmpty } from "./equality.ts";
+import { resolveIntOrPercent } from "./int-or-percent.ts";
 import { controllerRevisions, persistentVolumeClaims, pods, statefulSets } from "./kubernetes.ts";
 import type { ControllerRevision, Pod, StatefulSet } from "./kubernetes.ts";
 import { claim, claimable, controllerKeys, controllerOf } from "./owner.ts";
@@ -139,6 +140,11 @@ function* removeCondemned(work: Work): Plan<boolean> {
 
 function* rollOver(work: Work): Plan {
   const { set } = work;
+  const atOnce = mostUnavailable(set);
+  if (atOnce !== undefined) {
+    yield* rollOverSeveral(work, atOnce);
+    return;
+  }
   const start = startOf(set);
   const partition = set.spec.updateStrategy?.rollingUpdate?.partition ?? 0;
   for (let ordinal = start + (set.spec.replicas ?? 1) - 1; ordinal >= start + partition; ordinal--) {
@@ -151,6 +157,36 @@ function* rollOver(work: Work): Plan {
     }
     if (!isUp(work, pod) || pod.metadata.deletionTimestamp !== undefined) return;
   }
+}
+
+/** Old pods go from the highest ordinal on, as long as no more than so many are not up. */
+function* rollOverSeveral(work: Work, most: number): Plan {
+  const { set } = work;
+  const start = startOf(set);
+  const partition = set.spec.updateStrategy?.rollingUpdate?.partition ?? 0;
+  const ordinals = Array.from({ length: set.spec.replicas ?? 1 }, (_, index) => start + index);
+  const isAway = (ordinal: number): boolean => {
+    const pod = work.pods.get(ordinal);
+    return pod === undefined || pod.metadata.deletionTimestamp !== undefined || !isUp(work, pod);
+  };
+  let left = most - ordinals.filter(isAway).length;
+  for (const ordinal of ordinals.slice(partition).reverse()) {
+    if (left <= 0) return;
+    const pod = work.pods.get(ordinal);
+    if (pod === undefined || pod.metadata.deletionTimestamp !== undefined) continue;
+    if (pod.metadata.labels?.[revisionLabel] === work.update.metadata.name) continue;
+    yield* removePod(set, pod);
+    left--;
+  }
+}
+
+/** `maxUnavailable` as a number, at least 1; undefined where nobody asks for it. */
+function mostUnavailable({ spec }: StatefulSet): number | undefined {
+  const { maxUnavailable } = (spec.updateStrategy?.rollingUpdate ?? {}) as {
+    maxUnavailable?: number | string | null;
+  };
+  if (maxUnavailable === undefined || maxUnavailable === null) return undefined;
+  return Math.max(1, resolveIntOrPercent(maxUnavailable, spec.replicas ?? 1, false));
 }
 
 function condemnedOf({ set, pods: byNumber }: Work): Pod[] {
