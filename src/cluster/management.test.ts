@@ -171,6 +171,37 @@ test("a refused join leaves the cluster as it was and says why", async () => {
   await call("POST", "join", request);
 });
 
+test("a join request that does not have the form of one is a bad request, whatever is in it", async () => {
+  const { call, invite, members } = await cluster();
+  const request = await invite();
+  const fields: (keyof JoinRequest)[] = [
+    "tokenId",
+    "secret",
+    "name",
+    "role",
+    "address",
+    "peerPort",
+    "apiPort",
+    "failureDomain",
+    "version",
+    "certificateRequest",
+  ];
+  for (const field of fields) {
+    for (const value of [7.5, -1, {}, [], [request[field]], true]) {
+      const garbled = call("POST", "join", { ...request, [field]: value });
+      // Text that is well-formed may be refused for what it says.
+      await assert.rejects(garbled, /^Error: (400|401|403): /, `${field}: ${JSON.stringify(value)}`);
+    }
+  }
+  for (const address of ["localhost", "10.0.0.2:1", "\0"])
+    await assert.rejects(call("POST", "join", { ...request, address }), /400: .* is no IP address/);
+  for (const body of [null, 7, "text", true])
+    await assert.rejects(call("POST", "join", body), /^Error: 400: /);
+  await assert.rejects(call("POST", "join"), /^Error: 400: /);
+  assert.equal(members.length, 1);
+  await call("POST", "join", request);
+});
+
 test("only administrators manage, and an online node is removed only by force", async () => {
   const { call, members } = await cluster();
   await assert.rejects(call("GET", "status"), /403: user "system:anonymous" can't manage/);

@@ -4,6 +4,7 @@
  * which needs a node's certificate, needs a cluster administrator. It
  * works on any control-plane node, and knows Kubernetes objects only through `NodeDirectory`.
  */
+import { isIP } from "node:net";
 import { StatusError } from "#base/errors.ts";
 import type { Backend } from "#base/backend.ts";
 import type { JoinGrant } from "#replica/types.ts";
@@ -239,7 +240,7 @@ async function signPeer(authority: KeyAndCertificate, request: JoinRequest) {
 }
 
 function checkJoinRequest(options: ManagementOptions, request: JoinRequest): void {
-  if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(request.name ?? ""))
+  if (typeof request.name !== "string" || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(request.name))
     throw new StatusError(
       "BadRequest",
       `"${request.name}" can't be a node's name: lower-case letters, digits, "-" and "." are allowed (choose one with --name)`,
@@ -247,6 +248,17 @@ function checkJoinRequest(options: ManagementOptions, request: JoinRequest): voi
   for (const field of ["tokenId", "secret", "address", "version"] as const)
     if (typeof request[field] !== "string" || request[field] === "")
       throw new StatusError("BadRequest", `the join request has no ${field}`);
+  if (isIP(request.address) === 0)
+    throw new StatusError("BadRequest", `${JSON.stringify(request.address)} is no IP address`);
+  for (const field of ["peerPort", "apiPort"] as const)
+    if (!Number.isInteger(request[field]) || request[field] < 1 || request[field] > 65_535)
+      throw new StatusError(
+        "BadRequest",
+        `the join request's ${field} is not a port: ${String(request[field])}`,
+      );
+  for (const field of ["failureDomain", "certificateRequest"] as const)
+    if (typeof (request[field] ?? "") !== "string")
+      throw new StatusError("BadRequest", `the join request's ${field} is no text`);
   if (request.version !== options.version)
     throw new StatusError(
       "BadRequest",
@@ -284,12 +296,16 @@ async function removeEndedTokens(options: ManagementOptions, nowMs: number): Pro
   });
 }
 
-function parse<T>(request: HttpRequest): T {
+function parse<T extends object>(request: HttpRequest): T {
+  let value: unknown;
   try {
-    return JSON.parse(new TextDecoder().decode(request.body)) as T;
+    value = JSON.parse(new TextDecoder().decode(request.body));
   } catch (cause) {
     throw new StatusError("BadRequest", "the request's body is not JSON", { cause });
   }
+  if (typeof value !== "object" || value === null)
+    throw new StatusError("BadRequest", "the request's body is no JSON object");
+  return value as T;
 }
 
 function encode(record: TokenRecord): Uint8Array {
