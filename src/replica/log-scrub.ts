@@ -15,7 +15,7 @@ import type { ClosedSegment } from "./log-segments.ts";
 import type { Disk, DiskFile } from "./ports.ts";
 
 /** What is read at a time; a record that is longer is read as a whole. */
-const partBytes = 256 << 10;
+const partBytes = 64 << 10;
 
 export class LogScrub {
   readonly segment: ClosedSegment;

@@ -32,14 +32,15 @@ export interface ScrubProgress {
   damaged: number;
 }
 
-const stepMs = 200;
-const limits = { rows: 60, bytes: 256 << 10 };
+/** Short steps: whoever asks meanwhile waits for one of them. */
+const stepMs = 50;
+const limits = { rows: 15, bytes: 64 << 10 };
 /** From one walk's beginning to the next one's. */
 const dayMs = 86_400_000;
 /** The next one comes sooner where damage was found: it may be that nothing could be done about it. */
 const hourMs = 3_600_000;
 /** So many entries since the last look are a load. */
-const loadEntries = 40;
+const loadEntries = 10;
 /** Under a load that does not end there is a step now and then. */
 const longestPauseMs = 10_000;
 
