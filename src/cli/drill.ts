@@ -1,9 +1,8 @@
 /** `trivet drill`: stops the replica that leads while every node writes, and reports how long writes waited. */
 import { setTimeout as delay } from "node:timers/promises";
-import { createInterface } from "node:readline/promises";
-import type { DrillWrites } from "#cluster/drill.ts";
-import type { DrillView } from "#cluster/drill.ts";
+import type { DrillView, DrillWrites } from "#cluster/drill.ts";
 import { drillRefusal } from "#cluster/drill.ts";
+import { confirmed } from "./ask.ts";
 import type { CommandContext } from "./context.ts";
 import { callManagement } from "./management-client.ts";
 import type { NodeStatus } from "./status.ts";
@@ -165,19 +164,15 @@ function viewOf(status: NodeStatus): DrillView {
 }
 
 async function ask(leader: string, outageMs: number): Promise<void> {
-  if (!process.stdin.isTTY)
-    throw new Error('a drill stops the leading replica: say so with "trivet drill --yes"');
   const what =
     outageMs === 0
       ? "hand leadership over"
       : `stop the datastore of node ${leader}, which leads, for ${outageMs / 1000} s`;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(`The drill will ${what} while all nodes write. Go on? [y/N] `);
-    if (!/^y(es)?$/i.test(answer.trim())) throw new Error("the drill was not begun");
-  } finally {
-    terminal.close();
-  }
+  const goesOn = await confirmed(
+    `The drill will ${what} while all nodes write. Go on?`,
+    'a drill stops the leading replica: say so with "trivet drill --yes"',
+  );
+  if (!goesOn) throw new Error("the drill was not begun");
 }
 
 function seconds(text: string): number {

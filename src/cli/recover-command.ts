@@ -6,6 +6,7 @@ import { StatusError } from "#base/errors.ts";
 import { readIdentity } from "#cluster/identity.ts";
 import type { RecoveryPlan, Survey } from "#cluster/recovery.ts";
 import { planRecovery, recoverStoppedNode, surveyStoppedNode } from "#cluster/recovery.ts";
+import { confirmed } from "./ask.ts";
 import type { CommandContext } from "./context.ts";
 import { callManagement, kubeconfigPath, NotRunningError } from "./management-client.ts";
 import { requireNode } from "./node-commands.ts";
@@ -43,10 +44,7 @@ export async function recoverCommand(context: CommandContext, flags: RecoverFlag
     context.print("nothing was changed (--dry-run)");
     return;
   }
-  if (flags.yes !== true)
-    throw new Error(
-      `this gives up on ${namesOf(plan.lost)} and on what only they know, for good: make sure that they are off, then say so with "trivet recover --yes"`,
-    );
+  if (flags.yes !== true) await ask(plan);
   const isOwn = plan.newest.id === own.memberId;
   await context.progress.step(`${plan.newest.name} goes on alone`, async () => {
     if (isOwn && !running) {
@@ -75,6 +73,15 @@ export async function recoverCommand(context: CommandContext, flags: RecoverFlag
       "See trivet status.",
     ].join("\n"),
   );
+}
+
+async function ask({ lost }: RecoveryPlan): Promise<void> {
+  const gone = `this gives up on ${namesOf(lost)} and on what only they know, for good: make sure that they are off`;
+  const goesOn = await confirmed(
+    `${gone[0]?.toUpperCase()}${gone.slice(1)}. Go on?`,
+    `${gone}, then say so with "trivet recover --yes"`,
+  );
+  if (!goesOn) throw new Error("nothing was changed");
 }
 
 function explain(plan: RecoveryPlan, surveys: readonly Survey[]): string[] {
