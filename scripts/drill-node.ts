@@ -7,7 +7,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Logger } from "#base/ports.ts";
-import { BackendServer } from "#replica/backend-server.ts";
+import { BackendServer } from "#replica/session/backend-server.ts";
 import { startReplica } from "#replica/start-replica.ts";
 import type { JoinGrant, MemberRecord, PeerTls, ReplicaHandle } from "#replica/types.ts";
 import { FramedSocket } from "./drills/framed-socket.ts";

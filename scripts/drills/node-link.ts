@@ -1,7 +1,7 @@
 /** A client's way to one node: a backend over a connection that is made again whenever it breaks. */
 import { connect } from "node:net";
 import { StatusError } from "#base/errors.ts";
-import { BackendClient } from "#replica/backend-client.ts";
+import { BackendClient } from "#replica/session/backend-client.ts";
 import { FramedSocket } from "./framed-socket.ts";
 import type { Control } from "./framed-socket.ts";
 

@@ -5,8 +5,8 @@
  */
 import { StatusError } from "#base/errors.ts";
 import type { HttpHandler, HttpResponse } from "#base/http.ts";
-import type { BackupHeader } from "#replica/backup-file.ts";
-import { verifyBackup as readToEnd, writeBackup } from "#replica/backup-file.ts";
+import type { BackupHeader } from "#replica/backup/backup-file.ts";
+import { verifyBackup as readToEnd, writeBackup } from "#replica/backup/backup-file.ts";
 import type { ReplicaHandle } from "#replica/types.ts";
 import type { ClusterSettings } from "./identity.ts";
 import type { Authorities } from "./pki.ts";

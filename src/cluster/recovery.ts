@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { StatusError } from "#base/errors.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "#base/http.ts";
-import { requestRecovery, surveyDirectory } from "#replica/recover.ts";
+import { requestRecovery, surveyDirectory } from "#replica/backup/recover.ts";
 import type { MemberRecord, ReplicaHandle, ReplicaSurvey } from "#replica/types.ts";
 
 export type Survey = ReplicaSurvey;

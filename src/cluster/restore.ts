@@ -5,9 +5,9 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { StatusError } from "#base/errors.ts";
-import { readBackup } from "#replica/backup-file.ts";
-import type { Restored } from "#replica/restore.ts";
-import { restoreReplica } from "#replica/restore.ts";
+import { readBackup } from "#replica/backup/backup-file.ts";
+import type { Restored } from "#replica/backup/restore.ts";
+import { restoreReplica } from "#replica/backup/restore.ts";
 import type { BackupSecrets } from "./backup.ts";
 import type { ClusterSettings, NodeIdentity } from "./identity.ts";
 import { writeIdentity } from "./identity.ts";

@@ -6,7 +6,7 @@ import type { EtcdPki } from "#cluster/etcd-pki.ts";
 import { ensureEtcdPki } from "#cluster/etcd-pki.ts";
 import type { NodeIdentity } from "#cluster/identity.ts";
 import type { NodePki } from "#cluster/pki.ts";
-import { writeBackup } from "#replica/backup-file.ts";
+import { writeBackup } from "#replica/backup/backup-file.ts";
 import type { ReplicaHandle } from "#replica/types.ts";
 import type { Running } from "./serve.ts";
 import { version } from "#base/version.ts";

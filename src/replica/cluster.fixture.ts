@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "#base/ports.ts";
-import type { PeerAuthority } from "./certificates.fixture.ts";
-import { makePeerAuthority } from "./certificates.fixture.ts";
+import type { PeerAuthority } from "./peers/certificates.fixture.ts";
+import { makePeerAuthority } from "./peers/certificates.fixture.ts";
 import { startReplica } from "./start-replica.ts";
 import type { ReplicaHandle, ReplicaOptions, ReplicaStatus } from "./types.ts";
 

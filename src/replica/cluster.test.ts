@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import type { Backend } from "#base/backend.ts";
 import { Recording } from "#base/backend-conformance.test-suite.ts";
 import { StatusError } from "#base/errors.ts";
-import { makePeerTls } from "./certificates.fixture.ts";
+import { makePeerTls } from "./peers/certificates.fixture.ts";
 import { TestCluster, testLogger, until } from "./cluster.fixture.ts";
 import { startReplica } from "./start-replica.ts";
 

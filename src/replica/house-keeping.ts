@@ -2,7 +2,7 @@
 
 import type { RawNode } from "#raft/raw-node.ts";
 import { isDiskFull } from "./errors.ts";
-import type { ReplicaLog } from "./log.ts";
+import type { ReplicaLog } from "./log/log.ts";
 import type { ReplicaState } from "./replica-state.ts";
 import type { SnapshotSender } from "./snapshot-transfer.ts";
 

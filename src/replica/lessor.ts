@@ -10,7 +10,7 @@ import type { LeaseInfo, Leases } from "#base/leases.ts";
 import { grantedSeconds, leaseIdFrom, leaseNotFoundError, remoteLeases, runLeaseCall } from "#base/leases.ts";
 import type { Store } from "#store/store.ts";
 import { noLeaderError } from "./errors.ts";
-import { readLeaseCall } from "./peer-json.ts";
+import { readLeaseCall } from "./peers/peer-json.ts";
 import type { Replica } from "./replica.ts";
 
 const expiryMs = 500;

@@ -5,7 +5,7 @@ import type { NodeId } from "#raft/types.ts";
 import { MemoryStateDirectory } from "#store/state-directory.ts";
 import { testLogger } from "./cluster.fixture.ts";
 import { parseMemberId } from "./member-id.ts";
-import { MemoryDisk } from "./memory-disk.fixture.ts";
+import { MemoryDisk } from "./log/memory-disk.fixture.ts";
 import type { Peer, PeerTransportEvents } from "./ports.ts";
 import type { ReplicaConfig } from "./replica-config.ts";
 import { bootstrapState, ReplicaNode } from "./replica-node.ts";

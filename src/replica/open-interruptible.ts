@@ -7,7 +7,7 @@ import type { Logger } from "#base/ports.ts";
 import { InterruptibleReplica } from "./interruptible-replica.ts";
 import type { ReplicaSettings } from "./open-replica.ts";
 import { openReplica } from "./open-replica.ts";
-import { SucceededError } from "./succession.ts";
+import { SucceededError } from "./peers/succession.ts";
 import type { ReplicaStatus } from "./types.ts";
 
 interface InterruptibleEvents {

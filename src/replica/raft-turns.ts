@@ -9,8 +9,8 @@ import type { RawNode } from "#raft/raw-node.ts";
 import type { Message, NodeId, ReadState } from "#raft/types.ts";
 import { localAppendThread, localApplyThread } from "#raft/types.ts";
 import type { Applier } from "./applier.ts";
-import type { LogWrite, ReplicaLog } from "./log.ts";
-import { RaftOutbox } from "./raft-outbox.ts";
+import type { LogWrite, ReplicaLog } from "./log/log.ts";
+import { RaftOutbox } from "./peers/raft-outbox.ts";
 
 interface TurnParts {
   id: NodeId;

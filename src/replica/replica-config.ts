@@ -4,7 +4,7 @@ import type { Logger, Random } from "#base/ports.ts";
 import type { NodeId, RaftStorage } from "#raft/types.ts";
 import type { FormatRange } from "#store/format.ts";
 import { supportedFormats } from "#store/format.ts";
-import type { Frame } from "./frames.ts";
+import type { Frame } from "./peers/frames.ts";
 import type { Reply } from "./ports.ts";
 import type { ReplicaTiming } from "./types.ts";
 

@@ -7,8 +7,8 @@ import { supportedFormats } from "#store/format.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import { MemoryStateDirectory } from "#store/state-directory.ts";
 import { testLogger } from "./cluster.fixture.ts";
-import { ReplicaLog } from "./log.ts";
-import { MemoryDisk } from "./memory-disk.fixture.ts";
+import { ReplicaLog } from "./log/log.ts";
+import { MemoryDisk } from "./log/memory-disk.fixture.ts";
 import { ReplicaState } from "./replica-state.ts";
 
 const events = {

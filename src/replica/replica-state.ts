@@ -14,7 +14,7 @@ import type { StateDirectory } from "#store/state-directory.ts";
 import type { Store } from "#store/store.ts";
 import type { ClusterState } from "./cluster-state.ts";
 import { isDiskFull, isUnreadable } from "./errors.ts";
-import type { ReplicaLog } from "./log.ts";
+import type { ReplicaLog } from "./log/log.ts";
 import { parseMemberId } from "./member-id.ts";
 
 export interface StateEvents {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { StateDirectory } from "#store/state-directory.ts";
-import { decodeFrame } from "./frames.ts";
+import { decodeFrame } from "./peers/frames.ts";
 import { ManualWorld } from "./manual-world.fixture.ts";
 import { parseMemberId } from "./member-id.ts";
 import type { PeerTransportEvents } from "./ports.ts";

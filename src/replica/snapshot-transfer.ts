@@ -13,7 +13,7 @@ import type { SnapshotWriter } from "#store/snapshot.ts";
 import { SnapshotReader } from "#store/snapshot.ts";
 import type { StateDirectory } from "#store/state-directory.ts";
 import type { Store } from "#store/store.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls } from "./peers/calls.ts";
 import { formatMemberId } from "./member-id.ts";
 
 const reuseMs = 10_000;

@@ -3,8 +3,8 @@
 import { Worker } from "node:worker_threads";
 import { StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
-import { BackendClient } from "./backend-client.ts";
-import type { BackupChunk, BegunBackup } from "./backup-source.ts";
+import { BackendClient } from "./session/backend-client.ts";
+import type { BackupChunk, BegunBackup } from "./backup/backup-source.ts";
 import type { ReplicaSettings } from "./open-replica.ts";
 import type { FromThread, ToThread } from "./thread-messages.ts";
 import { toError } from "./thread-messages.ts";

@@ -6,7 +6,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { FatalError, StatusError } from "#base/errors.ts";
 import type { Logger } from "#base/ports.ts";
-import { BackendServer } from "./backend-server.ts";
+import { BackendServer } from "./session/backend-server.ts";
 import type { InterruptibleReplica } from "./interruptible-replica.ts";
 import { openInterruptible } from "./open-interruptible.ts";
 import type { ReplicaSettings } from "./open-replica.ts";

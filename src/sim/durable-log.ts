@@ -4,8 +4,8 @@
  */
 
 import { crc32 } from "node:zlib";
-import { readEntry } from "#replica/raft-records.ts";
-import { decodeRecord, segmentHeaderBytes } from "#replica/log-record.ts";
+import { readEntry } from "#replica/log/raft-records.ts";
+import { decodeRecord, segmentHeaderBytes } from "#replica/log/log-record.ts";
 import { ByteReader } from "#store/bytes.ts";
 
 interface DurableEntry {

@@ -4,7 +4,7 @@
  */
 
 import { WatchHub } from "#base/watch-hub.ts";
-import { ReplicaLog } from "#replica/log.ts";
+import { ReplicaLog } from "#replica/log/log.ts";
 import { ForwardedOnce } from "#replica/proposals.ts";
 import { SnapshotReader } from "#store/snapshot.ts";
 import { Store } from "#store/store.ts";

@@ -7,7 +7,7 @@
 import { crc32 } from "node:zlib";
 import { isDamage } from "#replica/errors.ts";
 import { bootstrapState } from "#replica/replica-node.ts";
-import { wantedVoters } from "#replica/roles.ts";
+import { wantedVoters } from "#replica/roles/roles.ts";
 import type { JoinGrant, MemberRecord } from "#replica/types.ts";
 import { findNonLinearizablePart, UndecidedError } from "./linearizability.ts";
 import { ReplicaAdversary } from "./replica-adversary.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { NodeId } from "#raft/types.ts";
-import { decodeFrame } from "#replica/frames.ts";
+import { decodeFrame } from "#replica/peers/frames.ts";
 import type { Peer, PeerTransport, PeerTransportEvents } from "#replica/ports.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimulatedLinks } from "./simulated-links.ts";
