@@ -248,6 +248,19 @@ test("a leader that hears nobody steps down, and another is elected once", () =>
   assert.equal(cluster.get(2).node.raft.term, 2);
 });
 
+test("a leader that stepped down is elected again by those who have just heard it", () => {
+  const cluster = new TestCluster([1, 2, 3], { config: production });
+  const { node } = cluster.elect(1);
+  const { term } = node.raft;
+  // As when its machine stood still for a while: it counts nobody as active, and asks for votes at once.
+  node.raft.becomeFollower(term, 0);
+  assert.equal(cluster.get(2).node.raft.leader, 1);
+  node.campaign();
+  cluster.settle();
+  assert.equal(node.raft.role, "leader");
+  assert.equal(node.raft.term, term + 1);
+});
+
 test("a member that was cut off disturbs nobody when it returns", () => {
   const cluster = new TestCluster([1, 2, 3], { config: production });
   cluster.elect(1);

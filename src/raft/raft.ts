@@ -177,9 +177,13 @@ export class Raft {
   #acceptHigherTerm(message: Message, term: number): boolean {
     const { type, from } = message;
     if (isVoteRequest(message)) {
+      // Who can't hear the leader must not depose it while others do (Ongaro's thesis, section 4.2.3). A leader that
+      // asks for votes itself leads no more: there is nobody to protect from it.
       const hearsLeader =
-        this.config.checkQuorum && this.leader !== 0 && this.electionElapsed < this.config.electionTicks;
-      // Who can't hear the leader must not depose it while others do (Ongaro's thesis, section 4.2.3).
+        this.config.checkQuorum &&
+        this.leader !== 0 &&
+        this.leader !== from &&
+        this.electionElapsed < this.config.electionTicks;
       if (hearsLeader && message.context !== transferContext) {
         this.trace(`ignored ${type} from ${from.toString(16)} at term ${this.term}: the leader is heard`);
         return false;

@@ -76,6 +76,7 @@ export async function findReplicaFault(fault: ReplicaFault, limit: number): Prom
 /** A broken promise, or a replica that notices and stops; anything else is a mistake of the simulation. */
 function broken(error: unknown): string {
   assert.ok(error instanceof Error);
-  assert.match(error.name, /^(Violation|AssertionError|FatalError|ConfChangeError)$/, String(error.stack));
-  return `${error.name}: ${error.message.slice(0, 100)}`;
+  const noticed = error.cause instanceof Error ? error.cause : error;
+  assert.match(noticed.name, /^(Violation|AssertionError|FatalError|ConfChangeError)$/, String(error.stack));
+  return `${noticed.name}: ${noticed.message.slice(0, 100)}`;
 }

@@ -6,6 +6,8 @@
 import { WatchHub } from "#base/watch-hub.ts";
 import { ReplicaLog } from "#replica/log/log.ts";
 import { ForwardedOnce } from "#replica/proposals.ts";
+import { Replica } from "#replica/replica.ts";
+import { LeaseTable } from "#store/lease-table.ts";
 import { SnapshotReader } from "#store/snapshot.ts";
 import { Store } from "#store/store.ts";
 import type { ReplicaMachine } from "./replica-machine.ts";
@@ -52,6 +54,12 @@ export const replicaFaults: Record<string, ReplicaFault> = {
   },
   "a snapshot ends after its first part": { install: cutSnapshots, only: ["crash", "isolate", "newDisk"] },
   "a lost copy comes back under its old id": { sabotage: reuseId, only: ["newDisk", "isolate"] },
+  "leases end when half of their time is over": { install: hasteLeases },
+  "the end of a lease leaves its last key": { install: leaveKeys },
+  "a leader ends leases that its successor has renewed": {
+    install: unfenceLeases,
+    only: ["isolateLeader", "pauseLeader", "handOver", "worsenLinks"],
+  },
   "a flipped bit of the state ends the replica": {
     sabotage: ({ node, state }) => void (node ?? state.rot()),
     only: ["crash", "powerCut"],
@@ -164,6 +172,40 @@ function skipCompacted(): () => void {
           },
         };
         return right.call(this, request, quiet);
+      },
+  );
+}
+
+function hasteLeases(): () => void {
+  return patched(
+    LeaseTable.prototype,
+    "grant",
+    (right) =>
+      function (this: LeaseTable, ...[id, seconds]: Parameters<typeof right>) {
+        return right.call(this, id, Math.ceil(seconds / 2));
+      },
+  );
+}
+
+function leaveKeys(): () => void {
+  return patched(
+    LeaseTable.prototype,
+    "revoke",
+    (right) =>
+      function (this: LeaseTable, ...[id]: Parameters<typeof right>) {
+        return right.call(this, id).slice(0, -1);
+      },
+  );
+}
+
+function unfenceLeases(): () => void {
+  return patched(
+    Replica.prototype,
+    "propose",
+    (right) =>
+      function (this: Replica, ...[command, ...rest]: Parameters<typeof right>) {
+        const { fenceTerm: _, ...unfenced } = { fenceTerm: undefined, ...command };
+        return right.call(this, unfenced as typeof command, ...rest);
       },
   );
 }

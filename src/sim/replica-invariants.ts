@@ -9,6 +9,7 @@ import { jointVoteResult } from "#raft/quorum.ts";
 import type { ConfState, NodeId } from "#raft/types.ts";
 import type { Applied, Store } from "#store/store.ts";
 import type { DurableLog } from "./durable-log.ts";
+import type { LeaseEnd } from "./lease-checker.ts";
 import type { ReplicaMachine } from "./replica-machine.ts";
 import { Violation } from "./violation.ts";
 
@@ -26,6 +27,8 @@ export class ReplicaInvariants {
   readonly events = new Map<number, WatchEvent[]>();
   /** "key value" to when a machine first applied it. */
   readonly writtenAtMs = new Map<string, number>();
+  /** Of the leases that any machine has granted; undefined: it has not ended. */
+  readonly leases = new Map<string, LeaseEnd | undefined>();
   compactRevision = 0;
   readonly #nowMs: () => number;
   readonly #machines: readonly ReplicaMachine[];
@@ -53,7 +56,7 @@ export class ReplicaInvariants {
     return this.#applied.get(this.#lastApplied)?.revision ?? 1;
   }
 
-  onApplied(machine: ReplicaMachine, store: Store, term: number, { events }: Applied): void {
+  onApplied(machine: ReplicaMachine, store: Store, term: number, { events, lease }: Applied): void {
     const { index, checksum, revision, compactRevision } = store.position;
     const known = this.#applied.get(index);
     if (known !== undefined) {
@@ -90,6 +93,10 @@ export class ReplicaInvariants {
     });
     this.#lastApplied = Math.max(this.#lastApplied, index);
     this.compactRevision = Math.max(this.compactRevision, compactRevision);
+    if (lease !== undefined) {
+      const end = { atMs: this.#nowMs(), revision: events.length > 0 ? revision : undefined };
+      this.leases.set(lease, store.hasLease(lease) ? undefined : end);
+    }
     if (events.length === 0) return;
     this.events.set(revision, events);
     for (const { type, kv } of events) {

@@ -82,8 +82,8 @@ export class ReplicaMachine {
   crashPlan: CrashPlan | undefined;
   /** A deliberate fault: a machine whose copy is lost starts as if it were its old self. */
   keepsIdWithoutCopy = false;
-  /** How fast its clock goes. */
-  clockRate = 1;
+  /** How fast its clock goes: 1 is right. */
+  readonly clockRate: number;
   #clockErrorMs = 0;
   #deferred: (() => void)[] = [];
   #corpse: { node: ReplicaNode | undefined; plan: CrashPlan } | undefined;
@@ -93,12 +93,13 @@ export class ReplicaMachine {
   readonly #parts: MachineParts;
 
   constructor(
-    member: { id: string; name: string; number: number; peers: MemberRecord[] },
+    member: { id: string; name: string; number: number; peers: MemberRecord[]; clockRate: number },
     parts: MachineParts,
   ) {
     this.memberId = member.id;
     this.name = member.name;
     this.number = member.number;
+    this.clockRate = member.clockRate;
     this.#peers = member.peers;
     this.#parts = parts;
     this.disk = new SimulatedDisk(parts.random);
@@ -332,7 +333,7 @@ export class ReplicaMachine {
     const { life } = this;
     const { time } = this.#parts;
     return {
-      nowMs: () => 1_800_000_000_000 + Math.floor(time.nowMs + this.#clockErrorMs),
+      nowMs: () => 1_800_000_000_000 + Math.floor(time.nowMs * this.clockRate + this.#clockErrorMs),
       monotonicMs: () => time.nowMs * this.clockRate,
       setTimer: (delayMs, callback) => {
         const timer = time.after(delayMs / this.clockRate, () =>

@@ -9,6 +9,9 @@ import { isDamage } from "#replica/errors.ts";
 import { bootstrapState } from "#replica/replica-node.ts";
 import { wantedVoters } from "#replica/roles/roles.ts";
 import type { JoinGrant, MemberRecord } from "#replica/types.ts";
+import { checkLeases } from "./lease-checker.ts";
+import type { LeaseEnd, LeaseRecords } from "./lease-checker.ts";
+import { LeaseClient } from "./lease-client.ts";
 import { findNonLinearizablePart, UndecidedError } from "./linearizability.ts";
 import { ReplicaAdversary } from "./replica-adversary.ts";
 import { ReplicaInvariants } from "./replica-invariants.ts";
@@ -80,7 +83,12 @@ export class ReplicaSimulation {
     answered: 0,
   };
   readonly #clients: StoreClient[] = [];
+  readonly #leases: LeaseRecords = { promised: new Map() };
+  readonly #leaseClients: LeaseClient[] = [];
   readonly #watchers: WatchingClient[] = [];
+  readonly #clocks: SeededRandom;
+  /** By how much clocks may go wrong, as a share; 0 in most runs. */
+  readonly #drift: number;
   readonly #touched = new Set<ReplicaMachine>();
   #failure: Error | undefined;
   #hash = 0;
@@ -90,6 +98,8 @@ export class ReplicaSimulation {
     this.#seed = seed;
     this.#options = options;
     this.#random = new SeededRandom(seed, "world");
+    this.#clocks = new SeededRandom(seed, "clocks");
+    this.#drift = this.#clocks.pick([0, 0, 0.001, 0.1]) ?? 0;
     this.links = new SimulatedLinks(new SeededRandom(seed, "links"));
     this.network = new SimulatedNetwork(this.time, this.links, new SeededRandom(seed, "network"));
     this.network.onDelivery = (from, to, frame) =>
@@ -152,8 +162,9 @@ export class ReplicaSimulation {
 
   addMachine(member: { id: string; name: string }, peers: MemberRecord[]): ReplicaMachine {
     const number = this.machines.length;
+    const clockRate = this.#clocks.between(1 - this.#drift, 1 + this.#drift);
     const machine = new ReplicaMachine(
-      { ...member, number, peers },
+      { ...member, number, peers, clockRate },
       {
         time: this.time,
         random: new SeededRandom(this.#seed, `machine ${number}`),
@@ -221,6 +232,19 @@ export class ReplicaSimulation {
       const client = new StoreClient(number, { random, time: this.time, records: this.#records, habits });
       this.#clients.push(client);
       client.start(() => this.running());
+    }
+    for (let number = 0; number < 2; number++) {
+      const client = new LeaseClient(number, {
+        random: new SeededRandom(this.#seed, `lease client ${number}`),
+        time: this.time,
+        records: this.#records,
+        leases: this.#leases,
+        machines: () => this.running(),
+        hasEnded: (id) => this.#invariants.leases.get(id) !== undefined,
+        onViolation: (violation) => (this.#failure ??= violation),
+      });
+      this.#leaseClients.push(client);
+      client.start();
     }
     for (let number = 0; number < 4; number++) {
       const watcher = new WatchingClient({
@@ -300,7 +324,7 @@ export class ReplicaSimulation {
     this.links.heal();
     this.links.quality = goodLinks;
     this.network.lossProbability = 0;
-    for (const client of this.#clients) client.isStopped = true;
+    for (const client of [...this.#clients, ...this.#leaseClients]) client.isStopped = true;
     for (const machine of this.machines) {
       machine.disk.flushMs = 2;
       machine.disk.isFull = false;
@@ -370,6 +394,9 @@ export class ReplicaSimulation {
       for (const key of ["a", "b", "c", "d", "e"]) await perform({ type: "get", key });
       await perform({ type: "put", key: "e", value: `last of ${machine.name}` });
     }
+    const areLeasesOver = (): boolean =>
+      [...this.#invariants.leases.values()].every((end) => end !== undefined);
+    await this.#until(areLeasesOver, "leases that nobody renews to end", calmMs);
     await this.#until(() => this.#areAllEqual(), "all replicas and watches to be equal", calmMs);
   }
 
@@ -400,6 +427,11 @@ export class ReplicaSimulation {
     const { history, observations, refused, unexpected } = this.#records;
     if (unexpected[0] !== undefined) throw new Violation(`a client was told: ${unexpected[0]}`);
     checkObservations(observations, this.#invariants.events, refused);
+    const fastestClock = Math.max(1, ...this.machines.map(({ clockRate }) => clockRate));
+    const ends = [...this.#invariants.leases].filter(
+      (each): each is [string, LeaseEnd] => each[1] !== undefined,
+    );
+    checkLeases(this.#leases, new Map(ends), this.#invariants.events, fastestClock);
     const times = this.#invariants.writtenAtMs;
     const possible = history.filter((each) => each.returnAt !== Infinity || mayHaveHappened(each, times));
     try {

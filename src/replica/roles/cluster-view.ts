@@ -158,11 +158,14 @@ export class ClusterView {
       const node = parseMemberId(id);
       const own = node === this.#replica.id;
       const match = progress.get(node)?.match;
+      const online = own || this.attendance.presence(node, now).online;
+      // A new leader knows nothing of who has been silent since before it led.
+      const unknown = match === undefined || (match === 0 && !online);
       return {
         id,
         role: this.roleOf(node),
-        online: own || this.attendance.presence(node, now).online,
-        lagEntries: own ? 0 : match === undefined ? -1 : Math.max(last - match, 0),
+        online,
+        lagEntries: own ? 0 : unknown ? -1 : Math.max(last - match, 0),
       };
     });
     const voters = members.filter((member) => member.role === "voter");
