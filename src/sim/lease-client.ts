@@ -10,6 +10,7 @@ import type { ReplicaMachine } from "./replica-machine.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimulatedTime } from "./simulated-time.ts";
 import type { ClientRecords } from "./store-client.ts";
+import { isExpectedDamage } from "./store-client.ts";
 import { Violation } from "./violation.ts";
 
 const shortestSeconds = 2;
@@ -121,6 +122,7 @@ export class LeaseClient {
       records.answered++;
       return { value, callAt, returnAt: time.nowMs };
     } catch (error) {
+      if (isExpectedDamage(error, records)) return undefined;
       if (!(error instanceof StatusError)) throw error;
       if (machine.life !== life) return undefined;
       const { reason, message } = error;

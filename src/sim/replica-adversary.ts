@@ -36,6 +36,7 @@ const kinds = [
   "fillStateDisk",
   "failFlush",
   "rotLog",
+  "rotState",
   "newDisk",
   "stopGracefully",
   "addMachine",
@@ -226,6 +227,9 @@ export class ReplicaAdversary {
       case "rotLog":
         if (this.#canDestroy()) this.#rot(victim);
         break;
+      case "rotState":
+        if (this.#canDestroy()) this.#rotState(victim);
+        break;
       case "newDisk":
         if (!this.#canDestroy() || simulation.machines.length < 2) break;
         this.#crash(victim, true);
@@ -291,6 +295,27 @@ export class ReplicaAdversary {
       if (rot === this.#rots) victim.mayBeDamaged &&= victim.isMarkedDamaged;
     };
     this.#later(8000, 8001, forget, false);
+  }
+
+  #rotState(victim: ReplicaMachine): void {
+    // What a flipped bit of the log may have done before is not forgotten then.
+    this.#rots++;
+    victim.crash(this.#random.chance(0.5));
+    victim.mayBeDamaged = victim.state.rot();
+    this.#simulation.trace(`-- a bit of the state of ${victim.name} flips`);
+    this.#restartLater(victim);
+    this.#forgetHarmlessRot(victim);
+  }
+
+  /** The row may have been removed before anybody looked at it: a walk through the state finds all that is there. */
+  #forgetHarmlessRot(victim: ReplicaMachine): void {
+    const look = (): void => {
+      const { walks, damaged } = victim.node?.replica.scrubber.progress ?? { walks: 0, damaged: 0 };
+      if (!victim.mayBeDamaged) return;
+      if (walks === 0 || damaged > 0 || victim.isMarkedDamaged) this.#later(8000, 8001, look, false);
+      else victim.mayBeDamaged = false;
+    };
+    this.#later(8000, 8001, look, false);
   }
 
   #crash(machine: ReplicaMachine, powerCut: boolean, diesAgainAfter?: number): void {

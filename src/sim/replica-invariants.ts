@@ -56,6 +56,11 @@ export class ReplicaInvariants {
     return this.#applied.get(this.#lastApplied)?.revision ?? 1;
   }
 
+  /** Of the state after the entry with this index; undefined where no machine is known to have come. */
+  checksumAt(index: number): number | undefined {
+    return this.#applied.get(index)?.checksum;
+  }
+
   onApplied(machine: ReplicaMachine, store: Store, term: number, { events, lease }: Applied): void {
     const { index, checksum, revision, compactRevision } = store.position;
     const known = this.#applied.get(index);

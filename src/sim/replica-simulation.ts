@@ -13,6 +13,7 @@ import { checkLeases } from "./lease-checker.ts";
 import type { LeaseEnd, LeaseRecords } from "./lease-checker.ts";
 import { LeaseClient } from "./lease-client.ts";
 import { findNonLinearizablePart, UndecidedError } from "./linearizability.ts";
+import { BackupClient } from "./backup-client.ts";
 import { ReplicaAdversary } from "./replica-adversary.ts";
 import { ReplicaInvariants } from "./replica-invariants.ts";
 import { ReplicaMachine } from "./replica-machine.ts";
@@ -38,6 +39,7 @@ export interface ReplicaReport {
   simulatedMs: number;
   operations: number;
   answered: number;
+  backups: number;
   revision: number;
   term: number;
   checksum: number;
@@ -81,10 +83,12 @@ export class ReplicaSimulation {
     refused: new Set(),
     unexpected: [],
     answered: 0,
+    isDamageAbout: () => this.machines.some(({ mayBeDamaged }) => mayBeDamaged),
   };
   readonly #clients: StoreClient[] = [];
   readonly #leases: LeaseRecords = { promised: new Map() };
   readonly #leaseClients: LeaseClient[] = [];
+  readonly #backupClient: BackupClient;
   readonly #watchers: WatchingClient[] = [];
   readonly #clocks: SeededRandom;
   /** By how much clocks may go wrong, as a share; 0 in most runs. */
@@ -105,6 +109,14 @@ export class ReplicaSimulation {
     this.network.onDelivery = (from, to, frame) =>
       (this.#hash = crc32(frame, (this.#hash ^ from ^ to) >>> 0));
     this.#adversary = new ReplicaAdversary(this, new SeededRandom(seed, "adversary"), options.faults);
+    this.#backupClient = new BackupClient({
+      random: new SeededRandom(seed, "backup client"),
+      time: this.time,
+      observations: this.#records.observations,
+      machines: () => this.running(),
+      truth: this.#invariants,
+      onViolation: (violation) => (this.#failure ??= violation),
+    });
     const pick = <T>(items: readonly T[], otherwise: T): T => this.#random.pick(items) ?? otherwise;
     this.#settings = {
       keptLogBytes: pick([3_000, 20_000, 100_000], 20_000),
@@ -136,6 +148,7 @@ export class ReplicaSimulation {
       simulatedMs: Math.round(this.time.nowMs),
       operations: this.#records.history.length,
       answered: this.#records.answered,
+      backups: this.#backupClient.taken,
       revision: store?.revision ?? 0,
       term: store?.position.term ?? 0,
       checksum: store?.position.checksum ?? 0,
@@ -246,6 +259,7 @@ export class ReplicaSimulation {
       this.#leaseClients.push(client);
       client.start();
     }
+    this.#backupClient.start();
     for (let number = 0; number < 4; number++) {
       const watcher = new WatchingClient({
         number,
@@ -324,7 +338,8 @@ export class ReplicaSimulation {
     this.links.heal();
     this.links.quality = goodLinks;
     this.network.lossProbability = 0;
-    for (const client of [...this.#clients, ...this.#leaseClients]) client.isStopped = true;
+    for (const client of [...this.#clients, ...this.#leaseClients, this.#backupClient])
+      client.isStopped = true;
     for (const machine of this.machines) {
       machine.disk.flushMs = 2;
       machine.disk.isFull = false;

@@ -5,6 +5,7 @@
 
 import type { Backend, RangeRequest, Transaction, TransactionResult } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
+import { isDamage } from "#replica/errors.ts";
 import type { Operation } from "./linearizability.ts";
 import type { ReplicaMachine } from "./replica-machine.ts";
 import type { Observation } from "./revision-checker.ts";
@@ -22,6 +23,15 @@ export interface ClientRecords {
   /** Errors that no client should get. */
   unexpected: string[];
   answered: number;
+  /** Whether anything was done to a machine's disk after which its state may turn out to be damaged. */
+  isDamageAbout: () => boolean;
+}
+
+/** An answer that is right where a state may be damaged. One of another machine's state comes as a status. */
+export function isExpectedDamage(error: unknown, { isDamageAbout }: ClientRecords): boolean {
+  const tellsOfIt =
+    error instanceof StatusError && error.message.startsWith("the datastore's state is damaged");
+  return (tellsOfIt || isDamage(error)) && isDamageAbout();
 }
 
 export interface ClientHabits {
@@ -206,6 +216,7 @@ export class StoreClient {
       this.#records.answered++;
       return { type: "answer", value };
     } catch (error) {
+      if (isExpectedDamage(error, this.#records)) return { type: "unknown" };
       if (!(error instanceof StatusError)) throw error;
       if (machine.life !== life) return { type: "unknown" };
       // A promise, too: what was refused has not taken place and never will.
