@@ -43,6 +43,8 @@ export class Applier {
   /** A membership change that raft has taken up while its entry is not yet in the state (a full disk came between). */
   #takenUp: { index: number; confState: ConfState } | undefined;
   #full = false;
+  /** It was full, and nothing has shown yet that it has room again. */
+  #isDoubtful = false;
   #stopped = false;
 
   constructor(state: ReplicaState, clock: Clock, events: ApplierEvents) {
@@ -73,7 +75,7 @@ export class Applier {
   run(): void {
     while (!this.#full && !this.#stopped && !this.#state.held) {
       const message = this.#queue[0];
-      if (message === undefined) return;
+      if (message === undefined || (this.#isDoubtful && !this.#commit())) return;
       if (!this.#applyEntries(message.entries ?? [])) return;
       this.#queue.shift();
       this.#events.onDone(message.responses ?? []);
@@ -116,8 +118,16 @@ export class Applier {
     }
     this.#events.onApplied(outcomes);
     if (membershipChanged) this.#events.onMembership();
+    if (store.commitDue) this.#commit();
     this.#state.checkpoint("if due");
     return true;
+  }
+
+  /** False, and full, if there is no room. */
+  #commit(): boolean {
+    this.#isDoubtful = !this.#state.store.tryCommit();
+    if (this.#isDoubtful) this.#onFull();
+    return !this.#isDoubtful;
   }
 
   #takeUp(entry: Entry): void {
@@ -129,7 +139,7 @@ export class Applier {
   }
 
   #onFull(): void {
-    this.#full = true;
+    this.#full = this.#isDoubtful = true;
     this.#events.onFull();
     this.#clock.setTimer(retryMs, () => {
       this.#full = false;

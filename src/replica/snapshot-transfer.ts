@@ -55,6 +55,7 @@ export class SnapshotSender {
     const sameMembers = recent?.reader.note("confState") === store.note("confState");
     if (recent !== undefined && sameMembers && now - recent.openedMs < reuseMs) return recent.snapshot;
     if (this.#open.size >= maxOpen && !this.#makeRoom(now)) throw new SnapshotTemporarilyUnavailableError();
+    if (!store.tryCommit()) throw new SnapshotTemporarilyUnavailableError();
     const reader = new SnapshotReader(store);
     const confState = reader.note("confState");
     if (confState === undefined) {

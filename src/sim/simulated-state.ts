@@ -82,6 +82,7 @@ export class SimulatedState {
    * checksum goes with it, as if there were none.
    */
   rot(isUnnoticed = false): boolean {
+    if (this.#database?.isTransaction === true) this.#database.exec("ROLLBACK");
     const row = this.#database
       ?.prepare(
         "SELECT h.id, h.value FROM current c JOIN history h ON h.id = c.id WHERE length(h.value) > 0 ORDER BY random_rank(h.id) LIMIT 1".replace(
@@ -117,9 +118,9 @@ export class SimulatedState {
     };
     const batch = store.batch.bind(store);
     store.batch = (work) => {
-      user.onOperation("before a commit");
+      user.onOperation("before a batch");
       const result = batch(work);
-      user.onOperation("after a commit");
+      user.onOperation("after a batch");
       return result;
     };
     return store;

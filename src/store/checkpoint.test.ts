@@ -116,6 +116,7 @@ function putSome(store: Store, count: number): void {
         },
       }),
     );
+    store.commit();
   }
 }
 
@@ -168,7 +169,7 @@ for (const seed of [1, 2, 3]) {
     step(1);
     disk.settle();
     const limits = { walBytes: 200_000, restBytes: 100_000, maxWalBytes: 1_000_000 };
-    const checkpointer = new Checkpointer(path, database, limits, disk.open);
+    const checkpointer = new Checkpointer(path, database, () => undefined, limits, disk.open);
     let durableIndex = store.position.index;
     let held = false;
     let cuts = 0;
@@ -210,7 +211,7 @@ test("the WAL begins anew, writers go on while the file is flushed, and a reader
   const database = openDatabase(path);
   const store = new Store(path, { database });
   const limits = { walBytes: 100_000, restBytes: 1 << 20, maxWalBytes: 10 << 20 };
-  const checkpointer = new Checkpointer(path, database, limits);
+  const checkpointer = new Checkpointer(path, database, () => undefined, limits);
   putSome(store, 60);
   const reader = new SnapshotReader(store);
   const readAt = reader.position.index;

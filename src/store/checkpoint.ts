@@ -45,6 +45,8 @@ const defaultLimits: CheckpointLimits = { walBytes: 16 << 20, restBytes: 1 << 20
 export class Checkpointer {
   readonly #path: string;
   readonly #database: DatabaseSync;
+  /** SQLite copies nothing within a transaction. */
+  readonly #commit: () => void;
   readonly #limits: CheckpointLimits;
   readonly #open: (path: string) => FlushedFile;
   /**
@@ -59,11 +61,13 @@ export class Checkpointer {
   constructor(
     path: string,
     database: DatabaseSync,
+    commit: () => void,
     limits: CheckpointLimits = defaultLimits,
     open: (path: string) => FlushedFile = openFile,
   ) {
     this.#path = path;
     this.#database = database;
+    this.#commit = commit;
     this.#limits = limits;
     this.#open = open;
   }
@@ -134,6 +138,8 @@ export class Checkpointer {
   }
 
   async #empty(wal: FlushedFile, database: FlushedFile): Promise<void> {
+    // Nothing is copied that was not flushed before.
+    this.#commit();
     await wal.flush();
     // Somebody still reads an older state (a snapshot is being sent): another time.
     if (this.#closed || !this.#copy()) return;
@@ -157,6 +163,8 @@ export class Checkpointer {
 
   /** In one call, so that a thread that is ended in between does not close the database without a flush. */
   #withoutFlushes(...statements: string[]): void {
+    // What this adds to the WAL is beyond what the reader lets SQLite copy.
+    this.#commit();
     this.#database.exec(
       ["PRAGMA synchronous = OFF", ...statements, "PRAGMA synchronous = NORMAL"].join("; "),
     );

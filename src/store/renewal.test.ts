@@ -36,6 +36,7 @@ function history(): DatabaseSync {
   write(20, "/a", "3");
   write(25, "/c", "1");
   assert.equal(store.revision, 7);
+  store.commit();
   return database;
 }
 
@@ -117,6 +118,7 @@ test("what history does not reach is refused, and nothing has changed", () => {
   const database = history();
   const store = new Store(":memory:", { database });
   store.batch(() => store.apply(7, 3, { type: "compact", timeMs: startMs + 30_000, revision: 4 }));
+  store.commit();
   const before = JSON.stringify(database.prepare("SELECT * FROM meta").all());
   for (const at of [{ revision: 3 }, { revision: 8 }, { timeMs: startMs + 4000 }, { timeMs: startMs - 1 }]) {
     assert.throws(

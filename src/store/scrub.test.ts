@@ -21,6 +21,7 @@ function made(): { store: Store; run: (sql: string) => void; told: Error[] } {
     const transaction = { compare: [], success: [gone], failure: [] };
     store.apply(61, 1, { type: "transact", timeMs: 0, transaction });
   });
+  store.commit();
   const told: Error[] = [];
   store.onDamage = (error) => told.push(error);
   return { store, run: (sql) => database.exec(sql), told };

@@ -23,7 +23,7 @@ export interface SnapshotChunk {
   next: number | undefined;
 }
 
-/** A state frozen at one index. Holds a read transaction: close it soon, or the WAL grows. */
+/** A state frozen at one index. Made while there is room for a commit (`Store.tryCommit`). Holds a read transaction: close it soon, or the WAL grows. */
 export class SnapshotReader {
   readonly position: StorePosition;
   readonly #store: Store;
@@ -32,6 +32,7 @@ export class SnapshotReader {
 
   constructor(store: Store) {
     this.#store = store;
+    store.commit();
     if (store.path === ":memory:") {
       this.#database = new DatabaseSync(":memory:");
       this.#database.deserialize(store.serialize());

@@ -108,8 +108,9 @@ export class MemoryStateDirectory implements StateDirectory {
     this.#database.deserialize(this.#flushed);
   }
 
-  /** Changes what is on the disk, behind the back of whoever has it open. */
+  /** Changes what is on the disk, once the replica has died. */
   damage(sql: string): void {
+    if (this.#database?.isTransaction === true) this.#database.exec("ROLLBACK");
     this.#database?.exec(sql);
   }
 

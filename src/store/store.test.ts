@@ -8,6 +8,7 @@ import { after, describe, test } from "node:test";
 import fc from "fast-check";
 import type { Transaction, WatchEvent } from "#base/backend.ts";
 import { MemoryBackend } from "#base/memory-backend.ts";
+import type { Command } from "./command.ts";
 import { decodeCommand, encodeCommand } from "./command.ts";
 import { SnapshotReader } from "./snapshot.ts";
 import { FileStateDirectory, MemoryStateDirectory } from "./state-directory.ts";
@@ -24,6 +25,10 @@ const putOf = (key: string, text: string): Transaction => ({
 });
 
 /** Applies transactions as entries that follow the last one. */
+function commandOf(transaction: Transaction): Command {
+  return { type: "transact", timeMs: 0, transaction };
+}
+
 function applyAll(store: Store, transactions: Transaction[]): WatchEvent[] {
   return store.batch(() =>
     transactions.flatMap((transaction) => {
@@ -230,15 +235,80 @@ describe("snapshots", () => {
   });
 });
 
-test("a power cut takes the state back to the last flush; kill -9 takes nothing", () => {
+test("a power cut takes the state back to the last flush, kill -9 to the last commit", () => {
   const state = new MemoryStateDirectory();
   const store = state.open();
   applyAll(store, [putOf("a", "1")]);
   assert.equal(store.flush(), 1);
   applyAll(store, [putOf("a", "2")]);
+  store.commit();
+  applyAll(store, [putOf("a", "3")]);
+  assert.equal(store.read({ key: "a" }).kvs[0]?.version, 3, "who reads here sees what is not committed");
   assert.equal(state.open().position.index, 2);
   state.loseUnflushed();
   assert.equal(state.open().position.index, 1);
+});
+
+test("a batch that fails takes nothing of the earlier ones along that were not committed", () => {
+  const store = new MemoryStateDirectory().open();
+  const other = new MemoryStateDirectory().open();
+  const commands = [putOf("a", "1"), putOf("b", "2"), putOf("a", "3")];
+  applyAll(other, commands);
+  applyAll(store, commands.slice(0, 2));
+  const before = store.position.checksum;
+  assert.throws(() => {
+    store.batch(() => {
+      store.apply(3, 1, commandOf(putOf("c", "x")));
+      throw new Error("no room");
+    });
+  }, /no room/);
+  assert.equal(store.position.checksum, before);
+  assert.equal(store.read({ key: "c" }).count, 0);
+  store.batch(() => store.apply(3, 1, commandOf(putOf("a", "3"))));
+  assert.deepEqual(store.position, other.position);
+  assert.deepEqual(store.read({ key: "\0", end: "\0" }), other.read({ key: "\0", end: "\0" }));
+  // A copy is one of what was committed; taking it changes nothing.
+  assert.equal(new SnapshotReader(store).position.index, 3);
+});
+
+test("without room nothing is committed, nothing is lost, and reads go on", () => {
+  const state = new MemoryStateDirectory();
+  const store = state.open();
+  store.flush();
+  state.full = true;
+  let applied = 0;
+  const big = "x".repeat(3000);
+  assert.throws(() => {
+    for (let at = 1; at < 100; at++) {
+      store.batch(() => store.apply(at, 1, commandOf(putOf(`k${at}`, big))));
+      applied = at;
+    }
+  }, /full/);
+  assert.equal(store.position.index, applied);
+  assert.equal(store.read({ key: "k", end: "l" }).count, applied);
+  state.full = false;
+  store.batch(() => store.apply(applied + 1, 1, commandOf(putOf("z", big))));
+  store.commit();
+  assert.equal(state.open().position.index, applied + 1);
+});
+
+test("a commit is due after so many entries, and takes notes along", () => {
+  const state = new MemoryStateDirectory();
+  const store = state.open();
+  store.batch(() => {
+    store.apply(1, 1, undefined);
+    store.setNote("confState", "{}");
+  });
+  for (let index = 2; index < 500; index++) {
+    assert.equal(store.commitDue, false);
+    store.batch(() => store.apply(index, 1, commandOf(putOf("b", "1"))));
+  }
+  assert.equal(store.commitDue, true);
+  store.commit();
+  assert.equal(store.commitDue, false);
+  const again = state.open();
+  assert.equal(again.position.index, 499);
+  assert.equal(again.note("confState"), "{}");
 });
 
 function countRows(reader: SnapshotReader): number {

@@ -88,14 +88,30 @@ export interface StoreParts {
   later?: (flushed: () => void) => void;
 }
 
+type Uncommitted =
+  | { index: number; term: number; command: Command | undefined }
+  | { note: string; value: string };
+
+const mostUncommitted = 500;
+const mostUncommittedBytes = 1 << 20;
+
+/** SQLITE_FULL. */
+function isFull(error: unknown): boolean {
+  const { errcode } = error as { errcode?: number };
+  return errcode !== undefined && (errcode & 0xff) === 13;
+}
+
 export class Store implements TransactionState, WatchHistory {
   readonly path: string;
   readonly #database: DatabaseSync;
   readonly #ownsDatabase: boolean;
   readonly #statements: Statements;
   #position: StorePosition;
-  /** What #position goes back to when a batch is rolled back. */
+  /** What SQLite has committed. */
   #committed: StorePosition;
+  /** What was applied since, in order. */
+  #uncommitted: Uncommitted[] = [];
+  #uncommittedBytes = 0;
   readonly leases: LeaseTable;
   readonly #history: History;
   readonly #moments: Moments;
@@ -140,26 +156,88 @@ export class Store implements TransactionState, WatchHistory {
   }
 
   /**
-   * Runs `work`, which applies entries, as one SQLite transaction. If it throws (a full disk), nothing
-   * of it has happened and it may be tried again.
+   * Runs `work`, which applies entries, all or nothing. If it throws (a full disk), nothing of it has happened and it
+   * may be tried again. Whoever reads here sees it at once. SQLite is given it by `commit`: a process that dies
+   * before has to apply it again, as after a power cut.
    */
   batch<T>(work: () => T): T {
     assert(!this.#inBatch, "batches don't nest");
-    this.#database.exec("BEGIN IMMEDIATE");
+    const before = { ...this.#position };
+    const { length } = this.#uncommitted;
+    if (!this.#database.isTransaction) this.#database.exec("BEGIN IMMEDIATE");
+    this.#database.exec("SAVEPOINT batch");
     this.#inBatch = true;
     try {
       const result = work();
-      this.#statements.setMeta.run("position", JSON.stringify(this.#position));
-      this.#database.exec("COMMIT");
-      this.#committed = { ...this.#position };
+      this.#database.exec("RELEASE batch");
       return result;
     } catch (error) {
-      this.#position = { ...this.#committed };
-      this.#events = [];
-      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
-      this.leases.reload();
-      this.#moments.reload();
+      this.#uncommitted.length = length;
+      if (this.#database.isTransaction) {
+        this.#database.exec("ROLLBACK TO batch; RELEASE batch");
+        this.#setBack(before);
+      } else this.#applyAgain();
       throw error;
+    } finally {
+      this.#inBatch = false;
+    }
+  }
+
+  /** So much has been applied that `commit` is due: the pages that it changed still fit into SQLite's cache. */
+  get commitDue(): boolean {
+    return this.#uncommitted.length >= mostUncommitted || this.#uncommittedBytes >= mostUncommittedBytes;
+  }
+
+  /** Gives SQLite what was applied. Throws SQLite's error when the disk is full: nothing is lost, it may be tried again. */
+  commit(): void {
+    assert(!this.#inBatch, "no commit within a batch");
+    if (!this.#database.isTransaction) return;
+    try {
+      this.#statements.setMeta.run("position", JSON.stringify(this.#position));
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      // Some failures make SQLite forget the transaction.
+      if (!this.#database.isTransaction) this.#applyAgain();
+      throw error;
+    }
+    this.#committed = { ...this.#position };
+    this.#uncommitted = [];
+    this.#uncommittedBytes = 0;
+  }
+
+  /** As `commit`. False when the disk is full. */
+  tryCommit(): boolean {
+    try {
+      this.commit();
+      return true;
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      return false;
+    }
+  }
+
+  #setBack(position: StorePosition): void {
+    this.#position = position;
+    this.#events = [];
+    this.leases.reload();
+    this.#moments.reload();
+  }
+
+  /** From SQLite's last commit on, in its cache: that needs no room on the disk. */
+  #applyAgain(): void {
+    const again = this.#uncommitted;
+    this.#uncommitted = [];
+    this.#uncommittedBytes = 0;
+    this.#setBack({ ...this.#committed });
+    this.#database.exec("BEGIN IMMEDIATE");
+    this.#inBatch = true;
+    try {
+      for (const each of again) {
+        if ("note" in each) this.setNote(each.note, each.value);
+        else this.apply(each.index, each.term, each.command);
+      }
+    } catch (error) {
+      throw new Error(`what was applied can't be applied again: ${String(error)}`, { cause: error });
     } finally {
       this.#inBatch = false;
     }
@@ -176,6 +254,8 @@ export class Store implements TransactionState, WatchHistory {
     const applied = this.#run(command, term);
     if (command !== undefined && this.revision > before) this.#moments.note(this.revision, command.timeMs);
     this.#addToChecksum(index, applied);
+    this.#uncommitted.push({ index, term, command });
+    for (const { kv } of applied.events) this.#uncommittedBytes += kv.value.length;
     return applied;
   }
 
@@ -263,6 +343,7 @@ export class Store implements TransactionState, WatchHistory {
   setNote(name: string, value: string): void {
     assert(this.#inBatch, "notes are set in a batch");
     this.#statements.setMeta.run(name, value);
+    this.#uncommitted.push({ note: name, value });
   }
 
   /** True while rows below the compact revision are still there. */
@@ -298,11 +379,12 @@ export class Store implements TransactionState, WatchHistory {
         this.#position.compactCursor = last.id;
       }
     });
+    this.commit();
   }
 
   /** Makes everything that has been applied durable, now, and returns the index up to which it is. */
   flush(): number {
-    assert(!this.#inBatch, "no flush within a batch");
+    this.commit();
     this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
     this.#given.onFlush?.();
     return this.#committed.index;
@@ -323,7 +405,7 @@ export class Store implements TransactionState, WatchHistory {
    * `Checkpointer.run` does. A store that is closed meanwhile reports nothing.
    */
   async checkpoint(events: CheckpointEvents): Promise<void> {
-    assert(!this.#inBatch, "no checkpoint within a batch");
+    this.commit();
     if (this.path !== ":memory:") {
       await this.#checkpoints().run(events);
       return;
@@ -334,6 +416,7 @@ export class Store implements TransactionState, WatchHistory {
       later(resolve);
     });
     if (this.#closed) return;
+    this.commit();
     this.#given.onFlush?.();
     events.onDurable();
     events.onHold(false);
@@ -342,18 +425,21 @@ export class Store implements TransactionState, WatchHistory {
   close(): void {
     this.#closed = true;
     if (!this.#ownsDatabase || !this.#database.isOpen) return;
+    // What is not committed would be applied again at the next start.
+    this.tryCommit();
     this.#checkpointer?.close();
     this.#database.close();
     this.#checkpointer?.release();
   }
 
   #checkpoints(): Checkpointer {
-    this.#checkpointer ??= new Checkpointer(this.path, this.#database);
+    this.#checkpointer ??= new Checkpointer(this.path, this.#database, () => this.commit());
     return this.#checkpointer;
   }
 
   /** A copy of a state in memory, as bytes. For snapshots and for the simulation's disk. */
   serialize(): Uint8Array {
+    this.commit();
     return this.#database.serialize();
   }
 

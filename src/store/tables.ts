@@ -37,6 +37,7 @@ export function openDatabase(path: string): DatabaseSync {
     PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = 67108864;
     PRAGMA cache_size = -8192;
+    PRAGMA cache_spill = OFF;
     PRAGMA temp_store = MEMORY;
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS history (

@@ -9,6 +9,7 @@ import { ByteReader, ByteWriter } from "#store/bytes.ts";
 import { SnapshotReader } from "#store/snapshot.ts";
 import type { NodeId } from "#raft/types.ts";
 import type { ClusterView } from "../roles/cluster-view.ts";
+import { diskFullError } from "../errors.ts";
 import { readBackupRequest, readBegunBackup } from "../peers/peer-json.ts";
 import type { Replica } from "../replica.ts";
 import type { BackupInfo } from "../types.ts";
@@ -55,6 +56,7 @@ export class BackupSource {
     const { cluster, store } = this.#replica;
     if (cluster === undefined)
       throw new StatusError("ServiceUnavailable", "this node has no copy of the datastore yet");
+    if (!store.tryCommit()) throw diskFullError();
     const reader = new SnapshotReader(store);
     const token = Buffer.from(random.bytes(12)).toString("hex");
     this.#open.set(token, { reader, usedMs: clock.monotonicMs() });

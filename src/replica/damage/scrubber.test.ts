@@ -25,6 +25,8 @@ async function worldOf(roles: string): Promise<ManualWorld> {
   await world.until(() => world.roles() === roles, roles);
   for (const key of ["/a", "/victim", "/z"]) await world.during(world.node(0).backend.transact(put(key)));
   await world.run(1000);
+  // What is damaged must be on the disk.
+  for (const at of world.machines.keys()) world.node(at).replica.store.commit();
   return world;
 }
 
