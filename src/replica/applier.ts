@@ -118,7 +118,8 @@ export class Applier {
     }
     this.#events.onApplied(outcomes);
     if (membershipChanged) this.#events.onMembership();
-    if (store.commitDue) this.#commit();
+    // Who belongs to the cluster is known at once also to who looks at a directory whose replica was killed.
+    if (membershipChanged || store.commitDue) this.#commit();
     this.#state.checkpoint("if due");
     return true;
   }
