@@ -109,6 +109,18 @@ export class TestCluster {
     return found;
   }
 
+  /** Makes this node the leader. On a busy machine it may not catch up in the time that one transfer has. */
+  async lead(at: number): Promise<void> {
+    const { memberId } = this.handle(at);
+    await until(async () => {
+      if ((await this.handle(at).status()).leaderId === memberId) return true;
+      await this.handle(at)
+        .transferLeadership(memberId)
+        .catch(() => undefined);
+      return false;
+    }, `node${at} to lead`);
+  }
+
   /** Waits until the status that any node tells satisfies the condition. */
   async until(condition: (status: ReplicaStatus) => boolean, among: number[] = [0]): Promise<void> {
     await until(async () => {

@@ -205,7 +205,7 @@ test("a replica whose log was damaged comes back by itself, as a new member with
   const cluster = await TestCluster.start(3);
   try {
     await put(cluster.handle(0).backend, "/before");
-    await cluster.handle(0).transferLeadership(cluster.handle(1).memberId);
+    await cluster.lead(1);
     const { memberId: old } = cluster.handle(0);
     await cluster.handle(0).kill();
     const log = join(cluster.dataDir(0), "log");
