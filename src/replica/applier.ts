@@ -46,6 +46,8 @@ export class Applier {
   /** It was full, and nothing has shown yet that it has room again. */
   #isDoubtful = false;
   #stopped = false;
+  /** The store that something was applied to: another one once a snapshot has come. */
+  #begun: object | undefined;
 
   constructor(state: ReplicaState, clock: Clock, events: ApplierEvents) {
     this.#state = state;
@@ -118,8 +120,10 @@ export class Applier {
     }
     this.#events.onApplied(outcomes);
     if (membershipChanged) this.#events.onMembership();
-    // Who belongs to the cluster is known at once also to who looks at a directory whose replica was killed.
-    if (membershipChanged || store.commitDue) this.#commit();
+    // A state that has begun to go on says so on the disk: a log that is lost must be missed. And who looks at the
+    // directory of a replica that was killed must find who belongs to the cluster.
+    if (this.#begun !== store || membershipChanged || store.commitDue) this.#commit();
+    this.#begun = store;
     this.#state.checkpoint("if due");
     return true;
   }

@@ -126,6 +126,7 @@ test("a disk that is full as the log begins behind a snapshot keeps the start wa
   disk.files.clear();
   const store = state.open();
   store.batch(() => store.setNote("received", String(store.position.index)));
+  store.commit();
   disk.refusing = true;
   world.start(0);
   await world.run(3000);

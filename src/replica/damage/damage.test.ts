@@ -134,6 +134,18 @@ async function assertRefused(start: Promise<unknown>, expected: Case["alone"]): 
   });
 }
 
+test("a log that is lost is missed, though the node was killed soon after its start", async () => {
+  const cluster = await TestCluster.start(1);
+  try {
+    await cluster.handle(0).backend.transact(put("/k"));
+    await cluster.handle(0).kill();
+    rmSync(join(cluster.dataDir(0), "log"), { recursive: true });
+    await assertRefused(cluster.restart(0), { kind: "corrupt", message: /the log ends at 0, but/ });
+  } finally {
+    await cluster.close();
+  }
+});
+
 describe("a lone node", () => {
   let cluster: TestCluster;
   const copy = () => `${cluster.dataDir(0)}.copy`;
