@@ -130,9 +130,10 @@ export class Applier {
 
   /** False, and full, if there is no room. */
   #commit(): boolean {
-    this.#isDoubtful = !this.#state.store.tryCommit();
-    if (this.#isDoubtful) this.#onFull();
-    return !this.#isDoubtful;
+    this.#isDoubtful = false;
+    if (this.#state.store.tryCommit()) return true;
+    this.#onFull();
+    return false;
   }
 
   #takeUp(entry: Entry): void {

@@ -1,6 +1,7 @@
 /** The answers of a replica that can't do what it was asked, in etcd's words where clients know them. */
 
 import { FatalError, StatusError } from "#base/errors.ts";
+import { isOutOfRoom } from "#store/tables.ts";
 
 /** Nobody knows whether the write took place. */
 export function timeoutError(): StatusError {
@@ -40,10 +41,10 @@ export function diskFullError(): StatusError {
   );
 }
 
-/** Whether an error of SQLite (SQLITE_FULL), or of the file system, says that there is no room. */
+/** Whether an error of SQLite, or of the file system, says that there is no room. */
 export function isDiskFull(error: unknown): boolean {
-  const { errcode, code } = error as { errcode?: number; code?: string };
-  return code === "ENOSPC" || code === "EDQUOT" || (errcode !== undefined && (errcode & 0xff) === 13);
+  const { code } = error as { code?: string };
+  return code === "ENOSPC" || code === "EDQUOT" || isOutOfRoom(error);
 }
 
 /** SQLite finds what it can't read: pages of the state, or its head. */

@@ -4,7 +4,7 @@
  * what the log of changes says.
  */
 
-import type { RangeResult, WatchEvent } from "#base/backend.ts";
+import type { KeyValue, RangeResult, WatchEvent } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
 import { isDamage } from "#replica/errors.ts";
 import { renewState } from "#store/renewal.ts";
@@ -13,6 +13,7 @@ import type { StorePosition } from "#store/store.ts";
 import { Store } from "#store/store.ts";
 import type { ReplicaMachine } from "./replica-machine.ts";
 import type { Observation } from "./revision-checker.ts";
+import { stateAt } from "./revision-checker.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimulatedTime } from "./simulated-time.ts";
 import { Violation } from "./violation.ts";
@@ -47,7 +48,7 @@ export class BackupClient {
   async #live(): Promise<void> {
     const { random, machines } = this.#parts;
     for (;;) {
-      await this.#pause(random.between(300, 4000));
+      await this.#parts.time.pause(random.between(300, 4000));
       if (this.isStopped) return;
       const machine = random.pick(machines());
       if (machine?.node !== undefined) await this.#take(machine);
@@ -90,7 +91,7 @@ export class BackupClient {
       const { info, token } = await this.#orSilence(node.backups.begin(unconfirmed));
       const atMs = time.nowMs;
       for (let after: number | undefined = 0; after !== undefined;) {
-        await this.#pause(random.between(0, 40));
+        await this.#parts.time.pause(random.between(0, 40));
         if (machine.life !== life || random.chance(0.02)) return undefined;
         time.steps++;
         const { bytes, next }: { bytes: Uint8Array; next: number | undefined } = await this.#orSilence(
@@ -127,38 +128,18 @@ export class BackupClient {
     });
     if (content !== (at === undefined ? newest : target) || position.revision <= newest)
       throw new Violation(`a restore to revision ${target} is one to ${content}`);
-    const found = contentOf(writer).kvs.map(({ key, value }) => `${key} ${text(value)}`);
-    const expected = this.#stateAt(content);
-    if (found.join("; ") !== expected.join("; "))
+    const expected = stateAt(this.#parts.truth.events, content).values();
+    if (contentOf(writer).kvs.map(show).join("; ") !== [...expected].map(show).toSorted().join("; "))
       throw new Violation(`what was restored to revision ${content} is not what there was`);
-  }
-
-  /** "key value" of all keys, in order. */
-  #stateAt(revision: number): string[] {
-    const { events } = this.#parts.truth;
-    const state = new Map<string, string>();
-    for (let at = 1; at <= revision; at++) {
-      for (const { type, kv } of events.get(at) ?? []) {
-        if (type === "delete") state.delete(kv.key);
-        else state.set(kv.key, text(kv.value));
-      }
-    }
-    return [...state].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key} ${value}`);
   }
 
   /** Who asks a machine that dies meanwhile never hears anything, and gives up. */
   async #orSilence<T>(answer: Promise<T>): Promise<T> {
-    const silence = this.#pause(60_000).then(() => {
+    const silence = this.#parts.time.pause(60_000).then(() => {
       throw new StatusError("Timeout", "no answer");
     });
     silence.catch(() => undefined);
     return Promise.race([answer, silence]);
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#parts.time.after(ms, resolve);
-    });
   }
 }
 
@@ -166,6 +147,6 @@ function contentOf({ database }: SnapshotWriter): RangeResult {
   return new Store(":memory:", { database }).read(everything);
 }
 
-function text(value: Uint8Array): string {
-  return Buffer.from(value).toString("latin1");
+function show({ key, value }: KeyValue): string {
+  return `${key} ${Buffer.from(value).toString("latin1")}`;
 }

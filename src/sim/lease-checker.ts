@@ -16,32 +16,29 @@ export interface PromisedLease {
   isGivenBack: boolean;
 }
 
-export interface LeaseRecords {
-  promised: Map<string, PromisedLease>;
-}
-
 /** When a machine first applied the lease's end, and the revision that its end made, if it held keys. */
 export interface LeaseEnd {
   atMs: number;
   revision: number | undefined;
 }
 
-/** Throws Violation. `fastestClock`: how much faster than time the fastest machine's clock goes, at least 1. */
+/** Throws Violation. `leases`: their ends, undefined for those that have not ended. `fastestClock`: how much faster than time the fastest machine's clock goes, at least 1. */
 export function checkLeases(
-  { promised }: LeaseRecords,
-  ends: ReadonlyMap<string, LeaseEnd>,
+  promised: readonly PromisedLease[],
+  leases: ReadonlyMap<string, LeaseEnd | undefined>,
   events: ReadonlyMap<number, WatchEvent[]>,
   fastestClock: number,
 ): void {
-  for (const { id, ttlSeconds, promisedAtMs, isGivenBack } of promised.values()) {
-    const end = ends.get(id);
+  for (const { id, ttlSeconds, promisedAtMs, isGivenBack } of promised) {
+    const end = leases.get(id);
     if (end === undefined || isGivenBack) continue;
     const earliestMs = promisedAtMs + (ttlSeconds * 1000) / fastestClock;
     // Sums of fractions of milliseconds.
     if (end.atMs < earliestMs - 1e-3)
       throw new Violation(`lease ${id} ended ${Math.round(earliestMs - end.atMs)} ms before its time`);
   }
-  checkDeletions(ends, events);
+  const ends = [...leases].flatMap(([id, end]) => (end === undefined ? [] : [[id, end] as const]));
+  checkDeletions(new Map(ends), events);
 }
 
 function checkDeletions(

@@ -5,7 +5,7 @@
 
 import type { Backend, Transaction } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
-import type { LeaseRecords, PromisedLease } from "./lease-checker.ts";
+import type { PromisedLease } from "./lease-checker.ts";
 import type { ReplicaMachine } from "./replica-machine.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimulatedTime } from "./simulated-time.ts";
@@ -20,7 +20,8 @@ interface LeaseClientParts {
   random: SeededRandom;
   time: SimulatedTime;
   records: ClientRecords;
-  leases: LeaseRecords;
+  /** All that were granted, for the checker. */
+  leases: PromisedLease[];
   /** Where it may ask. */
   machines: () => ReplicaMachine[];
   /** Whether any machine has applied the lease's end. */
@@ -47,7 +48,7 @@ export class LeaseClient {
   async #live(): Promise<void> {
     const { random } = this.#parts;
     for (;;) {
-      await this.#pause(random.between(50, 1500));
+      await this.#parts.time.pause(random.between(50, 1500));
       if (this.isStopped) return;
       const lease = await this.#grant();
       if (lease === undefined || !(await this.#putKeys(lease))) continue;
@@ -63,7 +64,7 @@ export class LeaseClient {
     const granted = await this.#call((backend) => backend.leases.grant(id, ttlSeconds));
     if (granted === undefined) return undefined;
     const lease = { id, ttlSeconds, promisedAtMs: granted.callAt, isGivenBack: false };
-    leases.promised.set(id, lease);
+    leases.push(lease);
     return lease;
   }
 
@@ -87,7 +88,7 @@ export class LeaseClient {
   async #keepFor(lease: PromisedLease, times: number): Promise<void> {
     const { random } = this.#parts;
     for (let time = 0; time < times && !this.isStopped; time++) {
-      await this.#pause(lease.ttlSeconds * 1000 * random.between(0, 1.1));
+      await this.#parts.time.pause(lease.ttlSeconds * 1000 * random.between(0, 1.1));
       const renewed = await this.#call((backend) => backend.leases.renew(lease.id), { lease });
       if (renewed !== undefined) lease.promisedAtMs = Math.max(lease.promisedAtMs, renewed.callAt);
     }
@@ -137,14 +138,8 @@ export class LeaseClient {
     }
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#parts.time.after(ms, resolve);
-    });
-  }
-
   async #silence(): Promise<undefined> {
-    await this.#pause(60_000);
+    await this.#parts.time.pause(60_000);
     return undefined;
   }
 }

@@ -10,7 +10,7 @@ import { bootstrapState } from "#replica/replica-node.ts";
 import { wantedVoters } from "#replica/roles/roles.ts";
 import type { JoinGrant, MemberRecord } from "#replica/types.ts";
 import { checkLeases } from "./lease-checker.ts";
-import type { LeaseEnd, LeaseRecords } from "./lease-checker.ts";
+import type { PromisedLease } from "./lease-checker.ts";
 import { LeaseClient } from "./lease-client.ts";
 import { findNonLinearizablePart, UndecidedError } from "./linearizability.ts";
 import { BackupClient } from "./backup-client.ts";
@@ -86,7 +86,7 @@ export class ReplicaSimulation {
     isDamageAbout: () => this.machines.some(({ mayBeDamaged }) => mayBeDamaged),
   };
   readonly #clients: StoreClient[] = [];
-  readonly #leases: LeaseRecords = { promised: new Map() };
+  readonly #leases: PromisedLease[] = [];
   readonly #leaseClients: LeaseClient[] = [];
   readonly #backupClient: BackupClient;
   readonly #watchers: WatchingClient[] = [];
@@ -443,10 +443,7 @@ export class ReplicaSimulation {
     if (unexpected[0] !== undefined) throw new Violation(`a client was told: ${unexpected[0]}`);
     checkObservations(observations, this.#invariants.events, refused);
     const fastestClock = Math.max(1, ...this.machines.map(({ clockRate }) => clockRate));
-    const ends = [...this.#invariants.leases].filter(
-      (each): each is [string, LeaseEnd] => each[1] !== undefined,
-    );
-    checkLeases(this.#leases, new Map(ends), this.#invariants.events, fastestClock);
+    checkLeases(this.#leases, this.#invariants.leases, this.#invariants.events, fastestClock);
     const times = this.#invariants.writtenAtMs;
     const possible = history.filter((each) => each.returnAt !== Infinity || mayHaveHappened(each, times));
     try {

@@ -24,6 +24,13 @@ export type Observation = { callAt: number; returnAt: number } & (
 
 type State = Map<string, KeyValue>;
 
+/** What there was at this revision, by key. `events` are those of each revision. */
+export function stateAt(events: ReadonlyMap<number, WatchEvent[]>, revision: number): State {
+  const state: State = new Map();
+  for (let at = 1; at <= revision; at++) for (const change of events.get(at) ?? []) apply(state, change);
+  return state;
+}
+
 /** Throws Violation. `events` are those of each revision; `refused` are values whose writes were said not to have taken place. */
 export function checkObservations(
   observations: readonly Observation[],

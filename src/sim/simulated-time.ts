@@ -26,6 +26,13 @@ export class SimulatedTime {
     return { cancel: () => (scheduled.action = undefined) };
   }
 
+  /** Resolves after `ms` of simulated time. */
+  pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(ms, resolve);
+    });
+  }
+
   /** Runs what comes next. False when nothing is left, or nothing until `untilMs`, which it then is. */
   step(untilMs: number): boolean {
     for (;;) {

@@ -40,7 +40,7 @@ import { damageOf, rowChecksum } from "./row-checksum.ts";
 import type { ScrubLimits, ScrubStep } from "./scrub.ts";
 import { scrubRows } from "./scrub.ts";
 import type { HistoryRow, Statements } from "./tables.ts";
-import { openDatabase, prepareStatements } from "./tables.ts";
+import { isOutOfRoom, openDatabase, prepareStatements } from "./tables.ts";
 
 /** How far the state has come. Stored in one row, in the same SQLite transaction as the data. */
 export interface StorePosition {
@@ -94,12 +94,6 @@ type Uncommitted =
 
 const mostUncommitted = 500;
 const mostUncommittedBytes = 1 << 20;
-
-/** SQLITE_FULL. */
-function isFull(error: unknown): boolean {
-  const { errcode } = error as { errcode?: number };
-  return errcode !== undefined && (errcode & 0xff) === 13;
-}
 
 export class Store implements TransactionState, WatchHistory {
   readonly path: string;
@@ -164,6 +158,7 @@ export class Store implements TransactionState, WatchHistory {
     assert(!this.#inBatch, "batches don't nest");
     const before = { ...this.#position };
     const { length } = this.#uncommitted;
+    const bytes = this.#uncommittedBytes;
     if (!this.#database.isTransaction) this.#database.exec("BEGIN IMMEDIATE");
     this.#database.exec("SAVEPOINT batch");
     this.#inBatch = true;
@@ -173,6 +168,7 @@ export class Store implements TransactionState, WatchHistory {
       return result;
     } catch (error) {
       this.#uncommitted.length = length;
+      this.#uncommittedBytes = bytes;
       if (this.#database.isTransaction) {
         this.#database.exec("ROLLBACK TO batch; RELEASE batch");
         this.#setBack(before);
@@ -211,7 +207,7 @@ export class Store implements TransactionState, WatchHistory {
       this.commit();
       return true;
     } catch (error) {
-      if (!isFull(error)) throw error;
+      if (!isOutOfRoom(error)) throw error;
       return false;
     }
   }

@@ -134,3 +134,9 @@ const queries = {
 
 /** Sorts after every byte string: keys have characters up to U+00FF only. */
 export const endOfKeys = "\u{100}";
+
+/** SQLITE_FULL: nothing is lost, and it may be tried again. */
+export function isOutOfRoom(error: unknown): boolean {
+  const { errcode } = error as { errcode?: number };
+  return errcode !== undefined && (errcode & 0xff) === 13;
+}
