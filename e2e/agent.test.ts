@@ -95,6 +95,8 @@ describe("the agent runs pods", { skip: ready === true ? false : ready }, () => 
       logDir: join(dir, "logs"),
       cgroupParent,
       logger: quiet,
+      leaseDurationSeconds: 12,
+      leaseRenewMs: 4000,
       clusterDns: ["10.43.0.10"],
       clusterDomain: "cluster.local",
       serving: {

@@ -148,7 +148,7 @@ export class Watcher {
     }
   }
 
-  #onEvents(events: WatchEvent[], revision: number): void {
+  #onEvents(events: readonly WatchEvent[], revision: number): void {
     for (const event of events) {
       const { modRevision } = event.kv;
       if (modRevision < this.#next || modRevision < this.#lastRevision)

@@ -67,8 +67,8 @@ export interface AgentOptions {
   /** Memory that pods can't request. Default 100 MiB. */
   reservedMemoryBytes?: number;
   version?: string;
-  leaseDurationSeconds?: number;
-  leaseRenewMs?: number;
+  leaseDurationSeconds: number;
+  leaseRenewMs: number;
   statusIntervalMs?: number;
 }
 
@@ -182,8 +182,8 @@ class NodeAgent implements Agent {
       nodeName: options.nodeName,
       labels: this.#labels(),
       taints: options.taints ?? [],
-      leaseDurationSeconds: options.leaseDurationSeconds ?? 12,
-      leaseRenewMs: options.leaseRenewMs ?? 4_000,
+      leaseDurationSeconds: options.leaseDurationSeconds,
+      leaseRenewMs: options.leaseRenewMs,
       statusIntervalMs: options.statusIntervalMs ?? 10_000,
       status: (old) => this.#status(old?.conditions ?? []),
     });

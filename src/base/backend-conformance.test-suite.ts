@@ -144,7 +144,7 @@ export class Recording {
     );
   }
 
-  #onEvents(events: WatchEvent[], revision: number): void {
+  #onEvents(events: readonly WatchEvent[], revision: number): void {
     assert.ok(!this.ended, "nothing comes after the end");
     for (const event of events) {
       assert.ok(event.kv.modRevision > this.revision, "a revision is told once and completely");

@@ -120,8 +120,8 @@ export interface WatchRequest {
  * After `onEnd` nothing comes any more.
  */
 export interface WatchSink {
-  /** `revision`: the store's revision up to which this watch has now seen everything. May come without events (progress). */
-  onEvents(events: WatchEvent[], revision: number): void;
+  /** `revision`: the store's revision up to which this watch has now seen everything. May come without events (progress). Others may be given the same array. */
+  onEvents(events: readonly WatchEvent[], revision: number): void;
   /** The watch has ended: by an error (StatusError Expired when compacted, ServiceUnavailable when the feed broke), or undefined after `cancel`. */
   onEnd(error: Error | undefined): void;
 }

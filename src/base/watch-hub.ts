@@ -1,13 +1,19 @@
 /**
  * Who watches what. A watch first catches up from history, in bounded steps, then follows what is
  * published; it never sees a revision twice and never misses one. The hub does no IO and has no clock:
- * its owner publishes after each change and calls `advance` while there is something to catch up.
+ * its owner publishes after each change and calls `advance` while there is something to catch up. Watches that
+ * get the same events get the same array of them, so whoever encodes it need do so only once.
  */
 
 import { assert } from "#base/assert.ts";
 import type { Watch, WatchEvent, WatchRequest, WatchSink } from "#base/backend.ts";
 import { inKeyRange } from "#base/key-range.ts";
 import { compactedError } from "#base/transaction.ts";
+
+interface Step {
+  events: WatchEvent[];
+  upTo: number;
+}
 
 /** The past changes of a store. */
 export interface WatchHistory {
@@ -18,7 +24,7 @@ export interface WatchHistory {
    * Events of [key, end) from `fromRevision` on, in revision order, whole revisions only. It may stop early:
    * `upTo` is the last revision that the answer covers completely, at least `fromRevision`.
    */
-  events(request: WatchRequest, fromRevision: number, limit: number): { events: WatchEvent[]; upTo: number };
+  events(request: WatchRequest, fromRevision: number, limit: number): Step;
 }
 
 interface Watcher {
@@ -70,7 +76,10 @@ export class WatchHub {
 
   /** One step of catching up for every watch that is behind. Returns true when there is more to do. */
   advance(eventsPerWatch = 1000): boolean {
-    for (const watcher of this.#behind) this.#advanceOne(watcher, eventsPerWatch);
+    const alike = Map.groupBy(this.#behind, ({ request, next }) =>
+      JSON.stringify([request.key, request.end, next]),
+    );
+    for (const watchers of alike.values()) this.#advanceAlike(watchers, eventsPerWatch);
     return this.#behind.size > 0;
   }
 
@@ -79,17 +88,31 @@ export class WatchHub {
     for (const watcher of [...this.#live, ...this.#behind]) this.#end(watcher, error);
   }
 
-  #advanceOne(watcher: Watcher, limit: number): void {
+  /** They watch the same, and have been told of it up to the same revision: history is read once for all. */
+  #advanceAlike(watchers: Watcher[], limit: number): void {
     const { revision, compactRevision } = this.#history;
-    if (watcher.next < compactRevision) {
-      this.#end(watcher, compactedError());
+    const [{ request, next }] = watchers as [Watcher];
+    if (next < compactRevision) {
+      for (const watcher of watchers) this.#end(watcher, compactedError());
       return;
     }
-    if (watcher.next <= revision) {
-      const step = this.#stepOf(watcher, limit);
-      if (step === undefined) return;
+    let step: Step | undefined;
+    try {
+      if (next <= revision) step = this.#history.events(request, next, limit);
+    } catch (error) {
+      for (const watcher of watchers) this.#end(watcher, error as Error);
+      return;
+    }
+    assert(
+      step === undefined || (step.upTo >= next && step.upTo <= revision),
+      "a step through history goes forward",
+    );
+    for (const watcher of watchers) if (!watcher.ended) this.#advanceOne(watcher, step, revision);
+  }
+
+  #advanceOne(watcher: Watcher, step: Step | undefined, revision: number): void {
+    if (step !== undefined) {
       const { events, upTo } = step;
-      assert(upTo >= watcher.next && upTo <= revision, "a step through history goes forward");
       watcher.next = upTo + 1;
       if (events.length > 0 || upTo === revision) {
         watcher.started = true;
@@ -97,16 +120,6 @@ export class WatchHub {
       }
     }
     if (!watcher.ended && watcher.next > revision) this.#goLive(watcher, revision);
-  }
-
-  /** Undefined: the history can't be read there, and the watch has ended with the reason. */
-  #stepOf(watcher: Watcher, limit: number): { events: WatchEvent[]; upTo: number } | undefined {
-    try {
-      return this.#history.events(watcher.request, watcher.next, limit);
-    } catch (error) {
-      this.#end(watcher, error as Error);
-      return undefined;
-    }
   }
 
   #goLive(watcher: Watcher, revision: number): void {
@@ -125,8 +138,13 @@ export class WatchHub {
   }
 }
 
+const nothing: WatchEvent[] = [];
+
 /** A watch from a future revision skips what lies before it. */
 function eventsFor(watcher: Watcher, events: WatchEvent[]): WatchEvent[] {
   const { key, end } = watcher.request;
-  return events.filter((event) => event.kv.modRevision >= watcher.next && inKeyRange(event.kv.key, key, end));
+  const isMine = ({ kv }: WatchEvent) => kv.modRevision >= watcher.next && inKeyRange(kv.key, key, end);
+  const mine = events.filter(isMine);
+  if (mine.length === events.length) return events;
+  return mine.length === 0 ? nothing : mine;
 }

@@ -36,3 +36,25 @@ test("when every node is lost none is evicted, and those that were are taken bac
   assert.deepEqual(effects(world, "a"), ["NoSchedule"]);
   assert.deepEqual(effects(world, "b"), ["NoSchedule"]);
 });
+
+test("a node whose replica is gone is lost once its agent has been silent for 8 s, any other after its lease", () => {
+  for (const [isPeerAlive, afterMs] of [
+    [false, 8000],
+    [true, 40_000],
+    [undefined, 40_000],
+  ] as const) {
+    const world = new World();
+    const controller = nodeLifecycleController({ isPeerAlive: () => isPeerAlive });
+    world.put(nodes, node("a", "True"));
+    world.put(nodes, node("b", "True"));
+    const readyAfter = (ms: number) => {
+      world.nowMs += ms;
+      world.run(controller, "a");
+      return world.get(nodes, undefined, "a")!.status.conditions?.find(({ type }) => type === "Ready")
+        ?.status;
+    };
+    assert.equal(readyAfter(0), "True");
+    assert.equal(readyAfter(afterMs - 1), "True");
+    assert.equal(readyAfter(2), "Unknown");
+  }
+});

@@ -16,8 +16,10 @@ import { podCondition, timestamp } from "./pod.ts";
 
 const leaseNamespace = "kube-node-lease";
 const defaultLeaseSeconds = 40;
+/** How long the agent of a node whose replica is gone must have been silent, too. */
+const peerSilenceMs = 8000;
 /** How often a node is looked at whose replica could tell more than its lease. */
-const peerCheckMs = 2000;
+const peerCheckMs = 1000;
 const reported = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
 interface Contact {
@@ -78,8 +80,7 @@ function* planNode(
     contacts.set(key, (contact = { uid, heartbeat, seenAtMs: nowMs }));
   const limitMs = (lease?.spec.leaseDurationSeconds ?? defaultLeaseSeconds) * 1000;
   const leftMs = contact.seenAtMs + limitMs - nowMs;
-  // A replica that is silent longer than the agent says that the whole machine is gone.
-  const isDead = isPeerAlive?.(key) === false && nowMs - contact.seenAtMs > limitMs / 2;
+  const isDead = isPeerAlive?.(key) === false && nowMs - contact.seenAtMs > peerSilenceMs;
   const wasReady = findCondition(conditions, "Ready")?.status === "True";
   if (leftMs <= 0 || isDead) node = yield* loseContact(node, nowMs);
   else yield* requeueAfter(isPeerAlive?.(key) === undefined ? leftMs : Math.min(leftMs, peerCheckMs));

@@ -13,6 +13,7 @@ import type { Maintenance } from "./maintenance-service.ts";
 import { maintenanceService } from "./maintenance-service.ts";
 import { unserved } from "./rpc-errors.ts";
 import { StatusMemory } from "./status-memory.ts";
+import { WatchEncoder, withEncodedEvents } from "./watch-encoding.ts";
 import type { WatchStream } from "./watch-stream.ts";
 import { serveWatchStream } from "./watch-stream.ts";
 
@@ -48,8 +49,9 @@ export async function startEtcdApi(options: EtcdApiOptions): Promise<EtcdApi> {
   const status = new StatusMemory(backend, BigInt(`0x${options.clusterId ?? "0"}`).toString());
 
   server.addService(services.KV, kvService(backend, status));
-  server.addService(services.Watch, {
-    Watch: (stream: WatchStream) => serveWatchStream(backend, status, stream, progressIntervalMs),
+  const encoder = new WatchEncoder(services.Watch["Watch"]?.responseSerialize as (answer: object) => Buffer);
+  server.addService(withEncodedEvents(services.Watch), {
+    Watch: (stream: WatchStream) => serveWatchStream(backend, status, encoder, stream, progressIntervalMs),
   });
   server.addService(services.Lease, leaseService(backend, status));
   server.addService(services.Cluster, clusterService(backend, status, options.clientUrls ?? (() => [])));

@@ -5,7 +5,7 @@ import type { WatchEvent } from "#base/backend.ts";
 const maxFragmentBytes = 2 << 20;
 
 /** The events in order, in pieces of at most about `maxBytes`; one event is never cut. */
-export function splitEvents(events: WatchEvent[], maxBytes = maxFragmentBytes): WatchEvent[][] {
+export function splitEvents(events: readonly WatchEvent[], maxBytes = maxFragmentBytes): WatchEvent[][] {
   const pieces: WatchEvent[][] = [];
   let piece: WatchEvent[] = [];
   let sizeBytes = 0;

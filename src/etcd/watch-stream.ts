@@ -2,20 +2,17 @@
 import type * as grpc from "@grpc/grpc-js";
 import type { Backend, Watch, WatchEvent } from "#base/backend.ts";
 import { StatusError } from "#base/errors.ts";
-import { toByteString, wireEvent } from "./messages.ts";
+import { toByteString } from "./messages.ts";
 import { grpcError } from "./rpc-errors.ts";
 import type { StatusMemory } from "./status-memory.ts";
-import { splitEvents } from "./watch-fragments.ts";
+import type { EncodedAnswer, EventForm, WatchEncoder } from "./watch-encoding.ts";
 
-interface WireCreate {
+interface WireCreate extends EventForm {
   key: Buffer;
   range_end: Buffer;
   start_revision: string;
   progress_notify: boolean;
-  filters: ("NOPUT" | "NODELETE")[];
-  prev_kv: boolean;
   watch_id: string;
-  fragment: boolean;
 }
 
 interface WireWatchRequest {
@@ -41,15 +38,17 @@ const maxUnsentBytes = 64 << 20;
 export function serveWatchStream(
   backend: Backend,
   status: StatusMemory,
+  encoder: WatchEncoder,
   stream: WatchStream,
   progressIntervalMs: number,
 ): void {
-  new ServedStream(backend, status, stream).start(progressIntervalMs);
+  new ServedStream(backend, status, encoder, stream).start(progressIntervalMs);
 }
 
 class ServedStream {
   readonly #backend: Backend;
   readonly #status: StatusMemory;
+  readonly #encoder: WatchEncoder;
   readonly #stream: WatchStream;
   readonly #watches = new Map<string, Watching>();
   /** Revisions that the client wants to hear of once every watch has got there. */
@@ -61,9 +60,10 @@ class ServedStream {
   #requests: Promise<void> = Promise.resolve();
   #answers: Promise<void> = Promise.resolve();
 
-  constructor(backend: Backend, status: StatusMemory, stream: WatchStream) {
+  constructor(backend: Backend, status: StatusMemory, encoder: WatchEncoder, stream: WatchStream) {
     this.#backend = backend;
     this.#status = status;
+    this.#encoder = encoder;
     this.#stream = stream;
   }
 
@@ -142,24 +142,18 @@ class ServedStream {
     this.#tellProgress();
   }
 
-  #onEvents(id: string, watching: Watching, request: WireCreate, events: WatchEvent[], seen: number): void {
+  #onEvents(
+    id: string,
+    watching: Watching,
+    form: EventForm,
+    events: readonly WatchEvent[],
+    seen: number,
+  ): void {
     watching.seen = Math.max(watching.seen, seen);
-    const wanted = events.filter(
-      ({ type }) => !request.filters.includes(type === "put" ? "NOPUT" : "NODELETE"),
-    );
-    if (wanted.length > 0) {
+    const pieces = this.#encoder.encode(events, form);
+    for (const [at, encodedEvents] of pieces.entries()) {
       watching.idle = false;
-      const pieces = request.fragment ? splitEvents(wanted) : [wanted];
-      for (const [at, piece] of pieces.entries())
-        this.#send(
-          seen,
-          {
-            watch_id: id,
-            events: piece.map((each) => wireEvent(each, request.prev_kv)),
-            fragment: at < pieces.length - 1,
-          },
-          piece.reduce((sum, { kv, previous }) => sum + kv.value.length + (previous?.value.length ?? 0), 0),
-        );
+      this.#send(seen, { watch_id: id, fragment: at < pieces.length - 1, encodedEvents });
     }
     this.#tellProgress();
   }
@@ -208,8 +202,8 @@ class ServedStream {
     }
   }
 
-  #send(revision: number, response: object, sizeBytes = 0): void {
-    const cost = sizeBytes + 64;
+  #send(revision: number, response: EncodedAnswer & { watch_id: string; [field: string]: unknown }): void {
+    const cost = (response.encodedEvents?.length ?? 0) + 64;
     this.#unsentBytes += cost;
     if (this.#unsentBytes > maxUnsentBytes) {
       this.#fail(new StatusError("ServiceUnavailable", "trivet: the client reads its watches too slowly"));

@@ -34,6 +34,7 @@ import type { NodeRenewalOptions, PresentPki } from "./renewal.ts";
 import { keepCertificates } from "./certificate-keeper.ts";
 import { managementOptions } from "./management-options.ts";
 import type { ServingNode } from "./management-options.ts";
+import { SilentPeers } from "./silent-peers.ts";
 import { startRoleEvents } from "./role-events.ts";
 import type { Running } from "./serve.ts";
 import { version } from "#base/version.ts";
@@ -117,6 +118,7 @@ export async function startControlPlane(
         agentCertificate: pki.agent,
         authorityCertificate: pki.authorities.cluster.certificate,
         labels: { "node-role.kubernetes.io/control-plane": "" },
+        isSeenByPeers: datastore === undefined,
         logger,
       });
       renewal.components = components;
@@ -272,11 +274,8 @@ function startControllers(
   client: ApiClient,
   logger: Logger,
 ): Running {
-  let alive = new Map<string, boolean>();
-  const unsubscribe = replica.onStatus(({ members, ready }) => {
-    // Without a leader nothing is known, and nobody is declared dead.
-    alive = new Map(ready ? members.map((each) => [each.name, each.online]) : []);
-  });
+  const peers = new SilentPeers(systemClock);
+  const unsubscribe = replica.onStatus((status) => peers.note(status));
   const roleEvents = startRoleEvents({
     onStatus: (callback) => replica.onStatus(callback),
     client,
@@ -294,7 +293,7 @@ function startControllers(
     serviceCidr: identity.settings.serviceCidr,
     nodePorts: nodePortsOf(identity),
     rootCa: pki.authorities.cluster.certificate,
-    isPeerAlive: (name) => alive.get(name),
+    isPeerAlive: (name) => peers.isAlive(name),
     checkPolicyTypes: (policy) => policyTypeWarnings(api.registry, policy),
     certificates: {
       read: readRequest,

@@ -36,6 +36,7 @@ export async function startWorker(dataDir: string, identity: NodeIdentity, logge
     agentCertificate: pki.agent,
     authorityCertificate: pki.authorityCertificate,
     labels: {},
+    isSeenByPeers: false,
     logger,
   });
   const certificates = keepCertificates({

@@ -101,7 +101,7 @@ export class WatchingClient {
     });
   }
 
-  #take(events: WatchEvent[], revision: number, machine: ReplicaMachine): void {
+  #take(events: readonly WatchEvent[], revision: number, machine: ReplicaMachine): void {
     const expected: string[] = [];
     for (let at = this.revision + 1; at <= revision; at++) {
       for (const event of this.#truth.events.get(at) ?? []) {

@@ -197,7 +197,7 @@ export class WatchHub {
     return { kvs, revision: first.revision };
   }
 
-  #onEvents(events: WatchEvent[], revision: number): void {
+  #onEvents(events: readonly WatchEvent[], revision: number): void {
     for (const event of events) {
       const prefix = this.#prefixOf(event.kv.key);
       if (prefix === undefined) continue;

@@ -82,6 +82,7 @@ const partsToServer: Record<(typeof toServer)[number], (out: ByteWriter) => void
   lease: (out) => void out.integer(7).text(JSON.stringify(leaseCalls.list)),
   acknowledges: () => undefined,
   acknowledged: () => undefined,
+  understandsSame: () => undefined,
 };
 const partsToClient: Record<(typeof toClient)[number], (out: ByteWriter) => void> = {
   result: (out) => void out.integer(1).bytes(none),
@@ -90,6 +91,7 @@ const partsToClient: Record<(typeof toClient)[number], (out: ByteWriter) => void
   end: (out) => void out.integer(6).bytes(errorBytes()),
   leadership: (out) => void out.boolean(true).integer(5),
   pong: () => undefined,
+  same: (out) => void out.integer(6),
 };
 
 function errorBytes(): Uint8Array {

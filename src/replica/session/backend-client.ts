@@ -9,6 +9,7 @@ import type {
   Transaction,
   TransactionResult,
   Watch,
+  WatchEvent,
   WatchRequest,
   WatchSink,
 } from "#base/backend.ts";
@@ -51,6 +52,8 @@ export class BackendClient implements Backend {
   #leadershipAsked = false;
   #lastId = 0;
   #received = 0;
+  /** Of all watches together, for "same". */
+  #lastEvents: { events: readonly WatchEvent[]; revision: number } = { events: [], revision: 0 };
   /** Not acknowledged yet. */
   #receivedBytes = 0;
   #heardMs: number;
@@ -70,6 +73,7 @@ export class BackendClient implements Backend {
     this.#timeoutMs = timeoutMs;
     this.#heardMs = nowMs();
     this.#outbox.open().byte(toServer.indexOf("acknowledges"));
+    this.#outbox.open().byte(toServer.indexOf("understandsSame"));
   }
 
   /** Why the session has ended, undefined while it stands. */
@@ -218,14 +222,16 @@ export class BackendClient implements Backend {
       return;
     }
     const id = from.integer();
+    if (type === "same") {
+      this.#watches.get(id)?.onEvents(this.#lastEvents.events, this.#lastEvents.revision);
+      return;
+    }
     // Each part is read whether or not somebody still waits for it: the next one stands behind it.
     const body = new ByteReader(from.bytes());
-    if (type === "events")
-      this.#watches.get(id)?.onEvents(
-        body.list(() => readWatchEvent(body)),
-        body.integer(),
-      );
-    else if (type === "end") {
+    if (type === "events") {
+      this.#lastEvents = { events: body.list(() => readWatchEvent(body)), revision: body.integer() };
+      this.#watches.get(id)?.onEvents(this.#lastEvents.events, this.#lastEvents.revision);
+    } else if (type === "end") {
       const error = readError(body);
       const sink = this.#watches.get(id);
       this.#watches.delete(id);

@@ -4,7 +4,7 @@
  * (`served-watch.ts`), and go on from where they were once it does.
  */
 
-import type { Backend, WatchRequest } from "#base/backend.ts";
+import type { Backend, WatchEvent, WatchRequest } from "#base/backend.ts";
 import { runLeaseCall } from "#base/leases.ts";
 import {
   readRangeRequest,
@@ -33,6 +33,8 @@ export class BackendServer {
   #stopLeadership: (() => void) | undefined;
   #received = 0;
   #closed = false;
+  /** What the last "events" had, for a client that understands "same". */
+  #lastEvents: { events: readonly WatchEvent[] | undefined; revision: number } | undefined;
 
   constructor(backend: Backend, link: SessionLink, windowBytes?: number) {
     this.#backend = backend;
@@ -137,6 +139,9 @@ export class BackendServer {
       case "acknowledges":
         this.#window.keep();
         return;
+      case "understandsSame":
+        this.#lastEvents = { events: undefined, revision: 0 };
+        return;
       case "acknowledged":
         this.#window.acknowledged();
         if (this.#window.hasRoom) for (const watch of this.#watches.values()) watch.resume();
@@ -148,11 +153,9 @@ export class BackendServer {
 
   #watch(id: number, request: WatchRequest): void {
     const watch = new ServedWatch(this.#backend, request, {
-      isFull: () => this.#window.isFull(this.#outbox.gatheredBytes),
-      onEvents: (events, revision) =>
-        this.#send("events", id, (out) => {
-          out.list(events, (event) => writeWatchEvent(out, event)).integer(revision);
-        }),
+      isFull: (events, revision) =>
+        !this.#isSame(events, revision) && this.#window.isFull(this.#outbox.gatheredBytes),
+      onEvents: (events, revision) => this.#sendEvents(id, events, revision),
       onEnd: (error) => {
         this.#watches.delete(id);
         if (error !== undefined) this.#send("end", id, (out) => writeError(out, error));
@@ -160,6 +163,22 @@ export class BackendServer {
     });
     this.#watches.set(id, watch);
     watch.resume();
+  }
+
+  /** Watches that get the same are told one after the other, and get the very same array. */
+  #sendEvents(id: number, events: readonly WatchEvent[], revision: number): void {
+    if (this.#isSame(events, revision)) {
+      this.#outbox.open().byte(toClient.indexOf("same")).integer(id);
+      return;
+    }
+    if (this.#lastEvents !== undefined) this.#lastEvents = { events, revision };
+    this.#send("events", id, (out) => {
+      out.list(events, (event) => writeWatchEvent(out, event)).integer(revision);
+    });
+  }
+
+  #isSame(events: readonly WatchEvent[], revision: number): boolean {
+    return this.#lastEvents?.events === events && this.#lastEvents.revision === revision;
   }
 
   async #answer<T>(id: number, work: Promise<T>, write: (out: ByteWriter, value: T) => void): Promise<void> {

@@ -35,9 +35,9 @@ class SlowSession {
     this.client = new BackendClient(
       {
         send: (message) => {
-          // A client of an earlier release never says that it acknowledges: its messages lack that first part.
+          // A client of an earlier release does not say what it can: its messages lack those first two parts.
           const first = sent++ === 0 && !acknowledges;
-          this.server.receive(first ? Uint8Array.of(1, ...message.subarray(2)) : message);
+          this.server.receive(first ? Uint8Array.of(1, ...message.subarray(3)) : message);
           return true;
         },
         later: queueMicrotask,
@@ -193,4 +193,41 @@ test("a message that can't be sent ends the session: its watches are given up", 
   session.isFull = true;
   await write(backend, 1);
   assert.ok(session.server.closed);
+});
+
+test("what many watch alike is sent once, and to one of an earlier release as often as before", async () => {
+  for (const knowsMore of [true, false]) {
+    const backend = new MemoryBackend();
+    const session = new SlowSession(backend, knowsMore);
+    const watchers = Array.from({ length: 10 }, (_, at) => watch(session.client, at < 5 ? undefined : 1));
+    await session.read();
+    await write(backend, 10);
+    const copies = session.waitingBytes / (10 * valueBytes);
+    assert.ok(knowsMore ? copies < 1.1 : copies > 10, `${copies} copies`);
+    await session.read();
+    for (const { events, end } of watchers) {
+      assert.equal(end, undefined);
+      assert.deepEqual(
+        events.map(({ kv }) => [kv.key, kv.value[0], kv.modRevision]),
+        Array.from({ length: 10 }, (_, at) => [`/k${at}`, at, at + 2]),
+      );
+    }
+  }
+});
+
+test("watches that stood still go on together, with one look into history for all of them", async () => {
+  const backend = new MemoryBackend();
+  const session = new SlowSession(backend);
+  const watchers = Array.from({ length: 20 }, () => watch(session.client));
+  await session.read();
+  await write(backend, 200);
+  let readBytes = 0;
+  const receive = session.client.receive.bind(session.client);
+  session.client.receive = (message) => {
+    readBytes += message.length;
+    receive(message);
+  };
+  await session.read();
+  assert.ok(readBytes < 3 * 200 * valueBytes, `${readBytes} bytes for ${200 * valueBytes}`);
+  for (const { events } of watchers) assert.equal(events.length, 200);
 });

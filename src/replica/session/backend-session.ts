@@ -21,6 +21,7 @@ export interface SessionLink {
 /**
  * New kinds go to the end, and say all in one byte: servers of earlier releases take what they don't know for a
  * "ping". "acknowledges": this client will. "acknowledged": it has taken in `acknowledgedBytes` more.
+ * "understandsSame": it may be sent "same", which is "events" of another watch with what the last "events" had.
  */
 export const toServer = [
   "range",
@@ -35,8 +36,9 @@ export const toServer = [
   "lease",
   "acknowledges",
   "acknowledged",
+  "understandsSame",
 ] as const;
-export const toClient = ["result", "error", "events", "end", "leadership", "pong"] as const;
+export const toClient = ["result", "error", "events", "end", "leadership", "pong", "same"] as const;
 
 export const acknowledgedBytes = 64 << 10;
 

@@ -4,11 +4,11 @@
  * the watch ends with that error. So a client that is too slow costs no memory, and misses nothing in silence.
  */
 
-import type { Backend, Watch, WatchRequest, WatchSink } from "#base/backend.ts";
+import type { Backend, Watch, WatchEvent, WatchRequest, WatchSink } from "#base/backend.ts";
 
 interface WatchOutlet extends WatchSink {
-  /** The client has enough for now. */
-  isFull(): boolean;
+  /** The client has enough for now, and these are not what others of its watches have just been told. */
+  isFull(events: readonly WatchEvent[], revision: number): boolean;
 }
 
 interface Feed {
@@ -51,7 +51,7 @@ export class ServedWatch {
     return {
       onEvents: (events, revision) => {
         if (this.#feed !== feed) return;
-        if (this.#outlet.isFull()) {
+        if (this.#outlet.isFull(events, revision)) {
           this.#giveUpFeed();
           return;
         }
