@@ -49,7 +49,10 @@ export async function openExternalDatastore(
       `${what}: the datastore is external (${endpoints.join(", ")}), and its owner's tools are the ones to use`,
     );
   };
-  let seen = await backend.status();
+  let seen = await backend.status().catch(async (error: unknown) => {
+    await backend.close();
+    throw error;
+  });
   const status = async (): Promise<ReplicaStatus> => {
     const { health } = backend;
     let trouble = troubleOf(health);
@@ -124,7 +127,9 @@ export async function patiently(open: () => Promise<ReplicaHandle>, logger: Logg
     try {
       return await open();
     } catch (error) {
-      if (!(error instanceof StatusError) || error.reason !== "ServiceUnavailable") throw error;
+      // A write that was on its way to a member that died: it is made again.
+      if (!(error instanceof StatusError && ["ServiceUnavailable", "Timeout"].includes(error.reason)))
+        throw error;
       if (error.message !== last) logger.warn("waiting for the datastore", { error: (last = error.message) });
       await delay(retryMs);
     }
