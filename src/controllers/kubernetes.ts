@@ -9,6 +9,7 @@ import type * as batch from "kubernetes-types/batch/v1.d.ts";
 import type * as certificates from "kubernetes-types/certificates/v1.d.ts";
 import type * as coordination from "kubernetes-types/coordination/v1.d.ts";
 import type * as core from "kubernetes-types/core/v1.d.ts";
+import type * as flowcontrol from "kubernetes-types/flowcontrol/v1.d.ts";
 import type * as discovery from "kubernetes-types/discovery/v1.d.ts";
 import type { LabelSelector } from "kubernetes-types/meta/v1.d.ts";
 import type * as policy from "kubernetes-types/policy/v1.d.ts";
@@ -67,6 +68,8 @@ export type StorageClass = Stored<storage.StorageClass>;
 export type ValidatingAdmissionPolicy = Stored<admission.ValidatingAdmissionPolicy>;
 export type CsiDriver = Stored<storage.CSIDriver>;
 export type VolumeAttachment = Stored<storage.VolumeAttachment>;
+export type FlowSchema = Stored<flowcontrol.FlowSchema>;
+export type PriorityLevelConfiguration = Stored<flowcontrol.PriorityLevelConfiguration>;
 export type HorizontalPodAutoscaler = Stored<autoscaling.HorizontalPodAutoscaler>;
 export type { LabelSelector };
 
@@ -165,6 +168,20 @@ export const horizontalPodAutoscalers = resource<HorizontalPodAutoscaler>(
   "v2",
   "horizontalpodautoscalers",
   "HorizontalPodAutoscaler",
+);
+export const flowSchemas = resource<FlowSchema>(
+  "flowcontrol.apiserver.k8s.io",
+  "v1",
+  "flowschemas",
+  "FlowSchema",
+  false,
+);
+export const priorityLevelConfigurations = resource<PriorityLevelConfiguration>(
+  "flowcontrol.apiserver.k8s.io",
+  "v1",
+  "prioritylevelconfigurations",
+  "PriorityLevelConfiguration",
+  false,
 );
 
 function resource<T extends KubeObject>(

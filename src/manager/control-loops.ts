@@ -15,6 +15,7 @@ import { endpointSliceController } from "#controllers/endpoint-slice.ts";
 import { endpointsController } from "#controllers/endpoints.ts";
 import { ephemeralVolumeController } from "#controllers/ephemeral-volume.ts";
 import { eventExpiryController } from "#controllers/event-expiry.ts";
+import { flowSchemaController } from "#controllers/flow-schema.ts";
 import { garbageCollector } from "#controllers/garbage-collector.ts";
 import { horizontalAutoscalerController } from "#controllers/horizontal-autoscaler.ts";
 import { jobController } from "#controllers/job.ts";
@@ -80,6 +81,7 @@ export function controllersFor(options: ManagerOptions, term: number): Controlle
     bootstrapTokenCleanerController,
     bootstrapSignerController,
     validatingPolicyStatusController,
+    flowSchemaController,
     serviceAllocationController({
       serviceCidr: options.serviceCidr,
       nodePorts: options.nodePorts ?? { first: 30000, last: 32767 },
