@@ -70,7 +70,14 @@ function* observe(cronJob: CronJob, own: readonly Job[], status: Status): Plan {
   for (const job of own) {
     const listed = status.active?.some((each) => each.uid === job.metadata.uid) === true;
     if (!isFinished(job)) {
-      if (!listed) status.active = [...(status.active ?? []), referenceTo(job)];
+      if (listed) continue;
+      // One that was created just before a write of the status failed is known by its time. Others somebody else has made.
+      if (job.metadata.annotations?.[scheduledAnnotation] !== undefined)
+        status.active = [...(status.active ?? []), referenceTo(job)];
+      else {
+        const message = `Saw a job that the controller did not create or forgot: ${job.metadata.name}`;
+        yield* record(cronJob, "Warning", "UnexpectedJob", message);
+      }
       continue;
     }
     const finished = (job.status.conditions ?? []).find(
@@ -106,7 +113,7 @@ function* trimHistory(cronJob: CronJob, own: readonly Job[]): Plan<Job[]> {
 }
 
 function* startDue(cronJob: CronJob, own: readonly Job[], status: Status, nowMs: number): Plan {
-  const { schedule, timeZone, startingDeadlineSeconds, concurrencyPolicy } = cronJob.spec;
+  const { schedule, timeZone, startingDeadlineSeconds } = cronJob.spec;
   const earliestMs = Date.parse(status.lastScheduleTime ?? cronJob.metadata.creationTimestamp ?? "");
   const deadlineMs =
     startingDeadlineSeconds === undefined || startingDeadlineSeconds === null
@@ -127,23 +134,34 @@ function* startDue(cronJob: CronJob, own: readonly Job[], status: Status, nowMs:
       "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
     yield* record(cronJob, "Warning", "TooManyMissedTimes", message);
   }
-  const active = own.filter((job) => !isFinished(job));
+  // It is there already where only the write of the status behind it failed.
+  let job = own.find(({ metadata }) => metadata.name === jobName(cronJob, due.atMs));
+  if (job === undefined) {
+    if (!(yield* makeRoom(cronJob, own, status))) return;
+    job = yield* start(cronJob, due.atMs);
+  }
+  if (!isFinished(job)) {
+    const { uid } = job.metadata;
+    status.active = [...(status.active ?? []).filter((each) => each.uid !== uid), referenceTo(job)];
+  }
+  status.lastScheduleTime = timestamp(due.atMs);
+}
+
+/** False when the policy forbids another Job beside those that run. */
+function* makeRoom(cronJob: CronJob, own: readonly Job[], status: Status): Plan<boolean> {
+  const { concurrencyPolicy } = cronJob.spec;
+  const listed = new Set(status.active?.map(({ uid }) => uid));
+  const active = own.filter((job) => listed.has(job.metadata.uid ?? ""));
   if (concurrencyPolicy === "Forbid" && active.length > 0) {
     const message = "Not starting job because prior execution is running and concurrency policy is Forbid";
     yield* record(cronJob, "Normal", "JobAlreadyActive", message);
-    return;
+    return false;
   }
   if (concurrencyPolicy === "Replace") {
     for (const job of active) yield* removeJob(cronJob, job);
-    const gone = new Set(active.map((job) => job.metadata.uid));
-    status.active = (status.active ?? []).filter((each) => !gone.has(each.uid));
+    delete status.active;
   }
-  const job = yield* start(cronJob, due.atMs);
-  status.active = [
-    ...(status.active ?? []).filter((each) => each.uid !== job.metadata.uid),
-    referenceTo(job),
-  ];
-  status.lastScheduleTime = timestamp(due.atMs);
+  return true;
 }
 
 function lastDue(
@@ -163,14 +181,18 @@ function lastDue(
   return found;
 }
 
+function jobName({ metadata }: CronJob, atMs: number): string {
+  return `${metadata.name}-${Math.floor(atMs / 60_000)}`;
+}
+
 function* start(cronJob: CronJob, atMs: number): Plan<Job> {
-  const { name, namespace = "" } = cronJob.metadata;
+  const { namespace = "" } = cronJob.metadata;
   const template = cronJob.spec.jobTemplate;
   const wanted = {
     apiVersion: "batch/v1",
     kind: "Job",
     metadata: {
-      name: `${name}-${Math.floor(atMs / 60_000)}`,
+      name: jobName(cronJob, atMs),
       namespace,
       labels: { ...template.metadata?.labels },
       annotations: { ...template.metadata?.annotations, [scheduledAnnotation]: timestamp(atMs) },
