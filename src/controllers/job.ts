@@ -114,6 +114,7 @@ class JobSync {
     if (!suspended && this.#status.startTime === undefined) this.#status.startTime = timestamp(this.#nowMs);
     const counted = this.#count();
     let verdict = this.#verdict();
+    if (verdict?.type === "Complete") yield* this.#tellOfSurplus();
     if (verdict !== undefined) yield* this.#stopAll(verdict.type === "Failed");
     else if (suspended) yield* this.#suspend();
     else {
@@ -223,6 +224,17 @@ class JobSync {
       return { type: "Failed", reason: "FailedIndexes", message: "Job has failed indexes" };
     }
     return this.#done.size >= this.#completions ? completed() : undefined;
+  }
+
+  /** More pods than it takes: told once, when the Job is found to be complete. */
+  *#tellOfSurplus(): Plan {
+    const { completions } = this.#job.spec;
+    if (this.#indexed || completions === undefined || completions === null) return;
+    if (findCondition(this.#status, "SuccessCriteriaMet") !== undefined) return;
+    const tell = (reason: string, which: string): Plan =>
+      record(this.#job, "Warning", reason, `Too many ${which} pods running after completion count reached`);
+    if (this.#active.length > 0) yield* tell("TooManyActivePods", "active");
+    if ((this.#status.succeeded ?? 0) > completions) yield* tell("TooManySucceededPods", "succeeded");
   }
 
   /** With restartPolicy OnFailure the restarts of running pods count like failed pods. */
