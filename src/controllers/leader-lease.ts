@@ -3,7 +3,7 @@
  * Nothing here depends on them: who leads the datastore runs the control loops.
  */
 import { StatusError } from "#base/errors.ts";
-import { create, on, requeueAfter, splitKey, update } from "./controller.ts";
+import { create, on, record, requeueAfter, splitKey, update } from "./controller.ts";
 import type { Controller, Plan, View } from "./controller.ts";
 import { leases, namespaces } from "./kubernetes.ts";
 import type { Lease } from "./kubernetes.ts";
@@ -55,14 +55,16 @@ function* planLease(view: View, key: string, nowMs: number, holder: string): Pla
     leaseTransitions: lease === undefined ? 0 : (spec?.leaseTransitions ?? 0) + (isHeld ? 0 : 1),
   } as unknown as Lease["spec"];
   try {
+    let written: Lease;
     if (lease === undefined) {
-      yield* create(leases, {
+      written = yield* create(leases, {
         apiVersion: "coordination.k8s.io/v1",
         kind: "Lease",
         metadata: { name, namespace },
         spec: renewed,
       });
-    } else yield* update(leases, { ...lease, spec: renewed });
+    } else written = yield* update(leases, { ...lease, spec: renewed });
+    if (!isHeld) yield* record(written, "Normal", "LeaderElection", `${holder} became leader`);
   } catch (error) {
     if (!(error instanceof StatusError && error.code === 409)) throw error;
   }
