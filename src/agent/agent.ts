@@ -7,6 +7,7 @@ import { kubernetesVersion } from "#base/version.ts";
 import { mkdir, readFile } from "node:fs/promises";
 import type { Clock, Logger, Random, Timer } from "#base/ports.ts";
 import { createEventRecorder } from "#client/event-recorder.ts";
+import type { EventTarget } from "#client/event-recorder.ts";
 import { createInformer } from "#client/informer.ts";
 import type { IndexedInformer } from "#client/informer.ts";
 import { systemClock, systemRandom } from "#client/system-clock.ts";
@@ -31,6 +32,7 @@ import { nodeStatus } from "./plan/node-status.ts";
 import { PodWorker } from "./pod-worker.ts";
 import { ProbeManager } from "./probes/probe-manager.ts";
 import { References } from "./references.ts";
+import { nodeEvents } from "./plan/node-events.ts";
 import { startAgentServer } from "./stream/server.ts";
 import type { AgentServer, ServingOptions } from "./stream/server.ts";
 import { Tokens } from "./tokens.ts";
@@ -186,6 +188,10 @@ class NodeAgent implements Agent {
       leaseRenewMs: options.leaseRenewMs,
       statusIntervalMs: options.statusIntervalMs ?? 10_000,
       status: (old) => this.#status(old?.conditions ?? []),
+      onStatus: (before, after) => {
+        for (const { type, reason, message } of nodeEvents(options.nodeName, before, after))
+          recorder.event(nodeTarget(options.nodeName), type, reason, message);
+      },
     });
   }
 
@@ -225,6 +231,12 @@ class NodeAgent implements Agent {
         pods: () => this.pods(),
         nodeName: this.#options.nodeName,
       });
+    this.#context.recorder.event(
+      nodeTarget(this.#options.nodeName),
+      "Normal",
+      "Starting",
+      "Starting kubelet.",
+    );
     this.#registration.start();
     this.#keepLogsSmall();
     this.#pods.onChange((pod, old) => this.#onPod(pod, old));
@@ -373,4 +385,9 @@ class NodeAgent implements Agent {
       .sort((a, b) => b.sizeBytes - a.sizeBytes)
       .slice(0, 50);
   }
+}
+
+/** As upstream's agent names its node: by its name in the place of the uid, where "kubectl describe node" looks, too. */
+function nodeTarget(name: string): EventTarget {
+  return { apiVersion: "v1", kind: "Node", name, uid: name };
 }

@@ -30,6 +30,8 @@ export interface RegistrationOptions {
   statusIntervalMs: number;
   /** The status as it is now. */
   status(old: NodeStatus | undefined): Promise<NodeStatus>;
+  /** The API has a new status. `before`: what it had, undefined for a new node. */
+  onStatus(before: NodeStatus | undefined, after: NodeStatus): void;
 }
 
 interface Lease extends KubeObject {
@@ -154,7 +156,8 @@ export class Registration {
   async #writeStatus(): Promise<void> {
     const { client, nodeName, clock } = this.#options;
     if (!this.#node) this.#node = await this.#register();
-    const status = await this.#options.status(this.#node.status);
+    const before = this.#node.status;
+    const status = await this.#options.status(before);
     const text = JSON.stringify(withoutHeartbeats(status));
     const nowMs = clock.monotonicMs();
     if (text === this.#lastText && nowMs - this.#lastWrittenMs < fullStatusMs) return;
@@ -166,6 +169,7 @@ export class Registration {
       });
       this.#lastText = text;
       this.#lastWrittenMs = nowMs;
+      this.#options.onStatus(before, status);
     } catch (error) {
       if (error instanceof StatusError && error.code === 404) this.#node = undefined;
       throw error;
@@ -188,7 +192,7 @@ export class Registration {
     }
     const notReady = { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" };
     const status = await this.#options.status(undefined);
-    return client.create<NodeObject>(nodes, {
+    const made = await client.create<NodeObject>(nodes, {
       apiVersion: "v1",
       kind: "Node",
       metadata: {
@@ -200,6 +204,8 @@ export class Registration {
       spec: { taints: [notReady, ...taints] },
       status,
     });
+    this.#options.onStatus(undefined, status);
+    return made;
   }
 
   async #renew(): Promise<void> {
