@@ -118,6 +118,10 @@ describe("one node", { skip, timeout: 900_000 }, () => {
     await kubectl.ok(["delete", "deployment", "life"]);
     await kubectl.ok(["wait", "--for=delete", "pod", "-l", "app=life", "--timeout=60s"]);
     assert.match(await kubectl.ok(["get", "events"]), /Created[^]*Started|Started[^]*Created/);
+    const described = await kubectl.ok(["describe", "nodes"]);
+    for (const reason of ["Starting ", "NodeReady ", "RegisteredNode "])
+      assert.ok(described.includes(reason), `${reason}is among the node's events: ${described}`);
+    assert.match(await kubectl.ok(["get", "events", "-n", "kube-system"]), /LeaderElection.* became leader/);
   });
 
   test("apply creates and changes; diff shows; output formats", async () => {
